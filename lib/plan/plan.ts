@@ -1,0 +1,204 @@
+/**
+ * The plan: what crosses the border between meaning and machine.
+ *
+ * A model, its loss and its optimizer are compiled (plan/compile.ts) into lists of layer-sized instructions over one
+ * arena of floats. A backend loads the plan and runs it; it decides nothing. This file is the vocabulary: the
+ * operations with their operands and meaning, the layout, and what one call may ask for. It knows no model, no backend.
+ *
+ * Letters: B rows in a chunk, N rows in the batch, I inputs and O outputs of a layer, T target columns, n elements.
+ * Every operand is a number: an arena offset in floats (−1: absent), a size, or a constant. All matrices are row-major
+ * and dense; weights are I × O.
+ */
+
+/**
+ * Every operation: its operands, in the order in which they are encoded, and its meaning.
+ *
+ * Operations with `rows: <table>` exist once for each row of that table, as `activate.tanh` or `loss.mse`.
+ * `scope` says when an operation may run: once for each *chunk* of a batch, or once for each *step*.
+ */
+export const OPS = {
+  gather: { scope: 'chunk', operands: ['x', 'I'], synopsis: 'x[b,:] = scale · data.x[rows[b],:]' },
+  gatherTargets: { scope: 'chunk', operands: ['t', 'T'], synopsis: 't[b,:] = data.y[rows[b],:]' },
+  affine: { scope: 'chunk', operands: ['x', 'W', 'b', 'y', 'I', 'O'], synopsis: 'y = x·W + b' },
+  affineGradWeights: {
+    scope: 'chunk',
+    operands: ['x', 'dy', 'dW', 'db', 'I', 'O'],
+    synopsis: 'dW (+)= xᵀ·dy;  db (+)= Σ_b dy[b,:]   (= in the first chunk of a step, += in the others)',
+  },
+  affineGradInput: { scope: 'chunk', operands: ['dy', 'W', 'dx', 'I', 'O'], synopsis: 'dx = dy·Wᵀ' },
+  activate: { scope: 'chunk', operands: ['x', 'y', 'O'], rows: 'activations', synopsis: 'y = f(x)   (y may be x)' },
+  activateGrad: {
+    scope: 'chunk',
+    operands: ['x', 'y', 'dy', 'dx', 'O'],
+    rows: 'activations',
+    synopsis: "dx = dy ⊙ f'(x)   (dx may be dy; x is y where f' is computed from y)",
+  },
+  mask: {
+    scope: 'chunk',
+    operands: ['x', 'y', 'O', 'rate', 'stream'],
+    synopsis: 'y[i] = x[i] · (bits(seed, stream, step, i) ≥ rate·2³² ? 1/(1−rate) : 0)   (i counts through the batch)',
+  },
+  loss: {
+    scope: 'chunk',
+    operands: ['z', 't', 'dz', 'O', 'T', 'scale', 'overRows', 'parameter'],
+    rows: 'losses',
+    synopsis: 's = overRows ? scale/N : scale;  loss += s·Σ l(z,t);  dz = s·∂l/∂z   (dz −1: not wanted)',
+  },
+  penalty: {
+    scope: 'step',
+    operands: ['w', 'dw', 'n', 'lambda'],
+    synopsis: 'penalty += ½·lambda·Σw²;  dw += lambda·w',
+  },
+  guard: {
+    scope: 'step',
+    operands: ['g', 'n'],
+    synopsis: 'gradientNorm = √Σg²;  end the slice before this update unless loss, penalty and norm are finite',
+  },
+  coupleDecay: { scope: 'step', operands: ['w', 'g', 'n', 'lambda'], synopsis: 'g += lambda·w' },
+  momentum: {
+    scope: 'step',
+    operands: ['g', 'm', 'n', 'beta', 'nesterov'],
+    synopsis: 'm = beta·m + g;  g = nesterov ? g + beta·m : m',
+  },
+  scaleByAdam: {
+    scope: 'step',
+    operands: ['g', 'm', 'v', 'n', 'beta1', 'beta2', 'epsilon'],
+    synopsis:
+      'm = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  g = m/(1−β1^k) / (√(v/(1−β2^k)) + ε)   (k = step + 1)',
+  },
+  scaleByRms: {
+    scope: 'step',
+    operands: ['g', 'v', 'n', 'decay', 'epsilon'],
+    synopsis: 'v = decay·v + (1−decay)·g²;  g = g / (√v + ε)',
+  },
+  decayWeights: { scope: 'step', operands: ['w', 'n', 'lambda'], synopsis: 'w −= learningRate·lambda·w' },
+  descend: { scope: 'step', operands: ['w', 'g', 'n'], synopsis: 'w −= learningRate·g' },
+} as const satisfies Record<string, OpRow>
+
+/** One row of the vocabulary. */
+export interface OpRow {
+  readonly scope: 'chunk' | 'step'
+  readonly operands: readonly string[]
+  readonly rows?: 'activations' | 'losses'
+  readonly synopsis: string
+}
+
+export type OpName = keyof typeof OPS
+type Operands<K extends OpName> = { readonly [P in (typeof OPS)[K]['operands'][number]]: number }
+
+/** One instruction; `row` names the row of a table where the operation has one (`tanh`, `mse`). */
+export type Instruction = { [K in OpName]: { readonly op: K; readonly row?: string } & Operands<K> }[OpName]
+export type InstructionOf<K extends OpName> = Extract<Instruction, { op: K }>
+
+/** The name under which backends list an operation: `affine`, `activate.tanh`. */
+export function opKey(instruction: { readonly op: string; readonly row?: string }): string {
+  return instruction.row === undefined ? instruction.op : `${instruction.op}.${instruction.row}`
+}
+
+/** `length` floats from `at`. */
+export interface Range {
+  readonly at: number
+  readonly length: number
+}
+
+/** Offsets of tensors are multiples of this many floats (64 bytes in float32), with zeros between them. */
+export const ALIGNMENT = 16
+
+export function align(n: number): number {
+  return Math.ceil(n / ALIGNMENT) * ALIGNMENT
+}
+
+/**
+ * One thing a plan can do. `chunk` runs for each chunk of at most `capacity` rows of a batch; `step` once after the
+ * chunks of a batch. Programs without a `step` list change no parameter.
+ */
+export interface Program {
+  readonly chunk: readonly Instruction[]
+  readonly step: readonly Instruction[]
+  /** Where a chunk's result stands, (B, columns); its rows are returned in the report. */
+  readonly output?: { readonly at: number; readonly columns: number }
+}
+
+/** The loss and its gradient for training, and the three that only look. */
+export type ProgramName = 'train' | 'gradient' | 'evaluate' | 'predict'
+
+/**
+ * A compiled model. The arena is `parameters | gradients | state | workspace`: the parameters (weights, then biases,
+ * each tensor aligned, then what is kept but not trained) come first, so that several engines can share that block.
+ */
+export interface Plan {
+  readonly dtype: Dtype
+  /** Columns of x and of the targets. */
+  readonly inputs: number
+  readonly targets: number
+  /** Rows of a chunk; the workspace holds activations for so many. A function of the data, never of threads. */
+  readonly capacity: number
+  /** Floats in the whole arena. */
+  readonly length: number
+  readonly parameters: Range
+  /** What training changes: weights and biases. The gradient vector mirrors it, float by float. */
+  readonly trainable: Range
+  readonly gradients: Range
+  readonly state: Range
+  readonly programs: { readonly [P in ProgramName]?: Program }
+}
+
+export type Dtype = 'float32' | 'float64'
+/** A vector of the backend's own kind. */
+export type Floats = Float32Array | Float64Array
+
+/** Data as a backend takes it: checked, row-major. `value = entry × scale`. Copied by `bind`, never kept. */
+export interface Table {
+  readonly rows: number
+  readonly columns: number
+  readonly x: Floats | Uint8Array
+  readonly scale: number
+  /** Target columns; 0 where there are none, and then y is null. */
+  readonly targets: number
+  readonly y: Floats | null
+}
+
+/**
+ * A run of steps in one crossing. All of it is copied at the call.
+ *
+ * Rows are used in the order of `rows`, or 0 … pass−1 again and again where it is null; a step takes `batch` of them,
+ * the last step of a pass what is left. The slice begins `start` rows into a pass.
+ */
+export interface Slice<Data = unknown> {
+  readonly program: ProgramName
+  readonly data: Data
+  /** Row numbers, in order of use, for all steps of the slice. */
+  readonly rows: Uint32Array | null
+  readonly pass: number
+  readonly batch: number
+  readonly start: number
+  readonly steps: number
+  /** One rate a step; empty where the program makes no update. */
+  readonly learningRate: Float64Array
+  /** Steps made since the optimizer's state began: the k of Adam's bias correction, and the counter of the masks. */
+  readonly step: number
+  /** Decides the masks. */
+  readonly seed: number
+}
+
+/** What a slice did. Arrays have one entry a step begun, the refused one included. */
+export interface Report {
+  /** Whole steps made. */
+  readonly steps: number
+  /** Loss with penalty, in double; NaN or ±Infinity only in the last entry. */
+  readonly loss: Float64Array
+  readonly penalty: Float64Array
+  /** Norm of the whole gradient, penalty in it; 0 where the program has no guard. */
+  readonly gradientNorm: Float64Array
+  /** Why it ended early, if it did. */
+  readonly stopped: 'asked' | 'nonFinite' | null
+  /** rows × columns of the program's output, in the order of use; null where it has none. */
+  readonly output: Floats | null
+}
+
+/** An instruction as numbers: operands in the order of its row in OPS. */
+export function encodeOperands(instruction: Instruction): number[] {
+  const operands: readonly string[] = OPS[instruction.op].operands
+  const values = instruction as unknown as Record<string, number>
+  return operands.map((name) => values[name])
+}
