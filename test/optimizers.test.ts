@@ -1,0 +1,83 @@
+/**
+ * Optimizers against PyTorch (test/fixtures/optimizers.py): every configuration, on full batches and on mini-batches in
+ * the given order, from one start. In float64 weights must agree to 1e-9. The float32 backends make the same steps with
+ * seven digits; where a gradient is nearly zero, the adam family and rmsprop divide it by itself.
+ */
+import { adam, adamw, dense, FNN, rmsprop, sgd } from 'downhill'
+import t from 'tap'
+import { agree, flat, flatStored, onEachBackend, readJson, type StoredLayer, type TestBackend } from './truth'
+
+interface Trace {
+  epochs: number
+  batchSize: number
+  loss: number[]
+  afterFirst: StoredLayer[]
+  afterLast: StoredLayer[]
+}
+interface Fixture {
+  x: number[][]
+  y: number[]
+  start: StoredLayer[]
+  configurations: {
+    name: string
+    optimizer: keyof typeof FACTORIES
+    options: object | null
+    learningRate: number | null
+    runs: { full: Trace; batches: Trace }
+  }[]
+}
+
+const FACTORIES = { sgd, adam, adamw, rmsprop }
+const { x, y, start, configurations } = readJson<Fixture>('optimizers.json')
+
+const WEIGHTS = { float64: { absolute: 1e-9 }, float32: { absolute: 1e-4 } }
+const LOSSES = { float64: { relative: 1e-12 }, float32: { relative: 1e-4 } }
+
+function startNet(backend: TestBackend) {
+  const layers = [dense(7, 'tanh'), dense(4, 'silu'), dense(3, 'softmax')]
+  const net = new FNN({ inputs: 5, layers, loss: 'crossEntropy', ...backend.options })
+  net.setWeights(start)
+  return net
+}
+
+for (const { name, optimizer, options, learningRate, runs } of configurations) {
+  t.test(name, (t) =>
+    onEachBackend(t, async (t, backend) => {
+      for (const [kind, { epochs, batchSize, loss, afterFirst, afterLast }] of Object.entries(runs)) {
+        const settings = {
+          optimizer: options === null ? optimizer : FACTORIES[optimizer](options),
+          ...(learningRate !== null && { learningRate }),
+          batchSize,
+          shuffle: false,
+        }
+        const whole = startNet(backend)
+        const history = whole.fitSync(x, y, { ...settings, epochs })
+        agree(t, history.loss, loss, LOSSES[backend.dtype], `${kind}: losses`)
+        agree(t, flat(whole.weights()), flatStored(afterLast), WEIGHTS[backend.dtype], `${kind}: weights at the end`)
+
+        // The same in two parts: partialFit goes on with the optimizer's state, off the event loop.
+        const parts = startNet(backend)
+        await parts.partialFit(x, y, { ...settings, epochs: 1 })
+        agree(t, flat(parts.weights()), flatStored(afterFirst), WEIGHTS[backend.dtype], `${kind}: after an epoch`)
+        await parts.partialFit(x, y, { ...settings, epochs: epochs - 1 })
+        t.same(flat(parts.weights()), flat(whole.weights()), `${kind}: the same bits in two parts`)
+      }
+    }),
+  )
+}
+
+t.test('the rate: fit’s, else the factory’s, else the default', (t) =>
+  onEachBackend(t, (t, backend) => {
+    const after = (optimizer: 'sgd' | ReturnType<typeof sgd>, learningRate?: number) => {
+      const net = startNet(backend)
+      const history = net.fitSync(x, y, { optimizer, epochs: 3, ...(learningRate !== undefined && { learningRate }) })
+      t.ok(history.learningRate.every((rate) => rate === history.learningRate[0]))
+      return { weights: flat(net.weights()), rate: history.learningRate[0] }
+    }
+    t.equal(after('sgd').rate, 0.01)
+    t.equal(after(adam()).rate, 0.001)
+    t.same(after(sgd({ learningRate: 0.3 })), after('sgd', 0.3))
+    t.same(after(sgd({ learningRate: 0.3 }), 0.2), after('sgd', 0.2))
+    t.strictNotSame(after('sgd', 0.3).weights, after('sgd', 0.2).weights)
+  }),
+)
