@@ -1,0 +1,35 @@
+/**
+ * What a series looks like, once for all renderers: the i-th series of a chart takes row i, and starts over after the
+ * last. Rows differ in colour and in dash, so that they can be told apart in grey and by the colour-blind
+ * (the hues are Okabe and Ito's, darkened or lightened to a contrast of at least 3 : 1 on their ground).
+ */
+
+export interface Look {
+  light: string
+  dark: string
+  /** Lengths of stroke and gap in pixels; none is a full line. */
+  dash: readonly number[]
+  /** The nearest of the terminal's own colours (SGR parameter). */
+  ansi: number
+}
+
+const SERIES: readonly Look[] = [
+  { light: '#0b67b2', dark: '#56b4e9', dash: [], ansi: 34 },
+  { light: '#c2570c', dark: '#f0a04b', dash: [6, 3], ansi: 33 },
+  { light: '#00805c', dark: '#3fc99d', dash: [2, 3], ansi: 32 },
+  { light: '#a3487c', dark: '#dd8fbb', dash: [8, 3, 2, 3], ansi: 35 },
+]
+
+export function seriesLook(i: number): Look {
+  return SERIES[i % SERIES.length]
+}
+
+/** Marks, the comparison levels, and the parts of the page. */
+export const LOOKS = {
+  mark: { light: '#c81e1e', dark: '#ff7b72', ansi: 31 },
+  level: { light: '#6b7280', dark: '#9aa3ad', ansi: 90 },
+  ground: { light: '#ffffff', dark: '#15181c' },
+  ink: { light: '#1f2328', dark: '#e6e8ea' },
+  faint: { light: '#5f6770', dark: '#9aa3ad' },
+  grid: { light: '#e5e7ea', dark: '#2b3036' },
+} as const
