@@ -1,0 +1,59 @@
+/**
+ * What the build scripts share: finding programs and running them. Nothing here throws for a program that is
+ * missing or fails; callers decide what that means.
+ */
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+
+const root = path.dirname(__dirname)
+
+/** Full path of the first of `names` on the PATH, or null. @param {...string} names */
+function which(...names) {
+  const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
+  for (const name of names) {
+    const places = path.isAbsolute(name) ? [name] : folders.map((folder) => path.join(folder, name))
+    const found = places.find(isExecutable)
+    if (found) return found
+  }
+  return null
+}
+
+/** @param {string} file */
+function isExecutable(file) {
+  try {
+    fs.accessSync(file, fs.constants.X_OK)
+    return fs.statSync(file).isFile()
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Runs a program to its end, without a shell.
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, seconds?: number }} [options]
+ * @returns {{ ok: boolean, out: string, log: string }} `out` is stdout; `log` the command and all it printed
+ */
+function run(program, args, { cwd = root, env = process.env, seconds = 600 } = {}) {
+  const done = spawnSync(program, args, {
+    cwd,
+    env,
+    encoding: 'utf8',
+    timeout: seconds * 1000,
+    killSignal: 'SIGKILL',
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const problem = done.error ? `${done.error.message}\n` : ''
+  const log = `$ ${[program, ...args].join(' ')}\n${done.stdout ?? ''}${done.stderr ?? ''}${problem}`
+  return { ok: done.status === 0, out: done.stdout ?? '', log }
+}
+
+/** The C++ compiler: CXX where it is set, as for make. */
+function compiler() {
+  return which(...[process.env.CXX, 'g++', 'c++', 'clang++'].filter((name) => name))
+}
+
+module.exports = { root, which, run, compiler }
