@@ -8,7 +8,7 @@
  */
 import { DownhillError, describe, expected } from '../errors'
 import type { Dtype, Floats } from '../plan/plan'
-import { type FeatureTable, type Inputs, isFlat, LIMITS, type Matrix, place, readFeatures } from './matrix'
+import { type FeatureTable, type Inputs, isFlat, LIMITS, type Matrix, place, readFeatures, selectRows } from './matrix'
 
 export type Task = 'binary' | 'multiclass' | 'multilabel' | 'regression'
 /** What a class is called: the caller's own value, in the caller's own type. */
@@ -101,6 +101,14 @@ export function readPair(
   }
   const features = readFeatures(x, { inputs, dtype })
   return { features, targets: readTargets(y, { rows: features.rows, outputs }) }
+}
+
+/** The rows of `y` at `indices`, in that order, copied. */
+export function selectTargets(y: TargetTable, indices: Uint32Array): TargetTable {
+  const { columns, scale } = y
+  if (y.labels) return { ...y, rows: indices.length, labels: Array.from(indices, (r) => (y.labels as readonly (string | boolean)[])[r]) }
+  const values = y.values as Floats | Uint8Array
+  return { ...y, rows: indices.length, values: selectRows({ x: values, rows: y.rows, columns, scale }, indices).x }
 }
 
 /**

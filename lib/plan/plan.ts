@@ -63,8 +63,7 @@ export const OPS = {
   scaleByAdam: {
     scope: 'step',
     operands: ['g', 'm', 'v', 'n', 'beta1', 'beta2', 'epsilon'],
-    synopsis:
-      'm = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  g = m/(1−β1^k) / (√(v/(1−β2^k)) + ε)   (k = step + 1)',
+    synopsis: 'm = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  g = m/(1−β1^k) / (√(v/(1−β2^k)) + ε)   (k = step + 1)',
   },
   scaleByRms: {
     scope: 'step',

@@ -1,0 +1,169 @@
+/**
+ * The loop over a plan: slices → steps → chunks → instructions. It runs on whatever thread holds it, over memory that
+ * may be shared with other threads; native/plan.cc is its twin.
+ */
+import type { Floats, Plan, Program, ProgramName, Report, Slice } from '../plan/plan'
+import type { Gate, StopFlag } from './gate'
+import { type BoundTable, type Context, type Memory, type Operation, prepare } from './operations'
+
+/** The two blocks of an arena: parameters, which engines may share, and the rest. */
+export interface Blocks {
+  readonly parameters: Floats
+  readonly own: Floats
+}
+
+interface Prepared {
+  readonly chunk: readonly Operation[]
+  readonly step: readonly Operation[]
+  readonly output: { readonly values: Floats; readonly columns: number } | null
+}
+
+export class Interpreter {
+  readonly #plan: Plan
+  readonly #programs = new Map<ProgramName, Prepared>()
+
+  constructor(
+    plan: Plan,
+    blocks: Blocks,
+    readonly gate: Gate,
+    readonly stop: StopFlag,
+  ) {
+    this.#plan = plan
+    const memory = memoryOf(plan, blocks)
+    for (const [name, program] of Object.entries(plan.programs) as [ProgramName, Program][])
+      this.#programs.set(name, {
+        chunk: program.chunk.map((instruction) => prepare(instruction, memory)),
+        step: program.step.map((instruction) => prepare(instruction, memory)),
+        output: program.output
+          ? {
+              values: memory.view(program.output.at, program.output.columns * plan.capacity),
+              columns: program.output.columns,
+            }
+          : null,
+      })
+  }
+
+  run(slice: Slice<BoundTable>): Report {
+    const program = this.#programs.get(slice.program)
+    if (program === undefined) throw new Error(`the plan has no program ${slice.program}`)
+    const record = new Recorder(slice, this.#outputFor(program, slice))
+    const context = contextOf(slice)
+    let start = slice.start
+    let used = 0
+    let stopped: Report['stopped'] = null
+    while (record.begun < slice.steps) {
+      if (this.stop.isSet) {
+        stopped = 'asked'
+        break
+      }
+      const batch = Math.min(slice.batch, slice.pass - start)
+      Object.assign(context, {
+        batch,
+        step: slice.step + record.begun,
+        learningRate: slice.learningRate[record.begun] ?? 0,
+        loss: 0,
+        penalty: 0,
+        gradientNorm: 0,
+        refused: false,
+      })
+      for (let offset = 0; offset < batch; offset += this.#plan.capacity) {
+        context.offset = offset
+        context.rows = Math.min(this.#plan.capacity, batch - offset)
+        context.from = (slice.rows ? used : start) + offset
+        for (const operation of program.chunk) operation(context)
+        if (program.output) record.output(program.output.values, context.rows * program.output.columns)
+      }
+      // Up to the guard an update only reads parameters; from it on, whole steps or none.
+      if (program.step.length > 0)
+        this.gate.updating(() => {
+          for (const operation of program.step) {
+            operation(context)
+            if (context.refused) break
+          }
+        })
+      record.step(context)
+      if (context.refused) {
+        stopped = 'nonFinite'
+        break
+      }
+      used += batch
+      start = start + batch < slice.pass ? start + batch : 0
+    }
+    return record.report(stopped)
+  }
+
+  #outputFor(program: Prepared, slice: Slice): Floats | null {
+    if (program.output === null) return null
+    const rows = Math.min(slice.steps * slice.batch, slice.pass - slice.start)
+    const length = rows * program.output.columns
+    return this.#plan.dtype === 'float64' ? new Float64Array(length) : new Float32Array(length)
+  }
+}
+
+function memoryOf(plan: Plan, { parameters, own }: Blocks): Memory {
+  const shared = plan.parameters.length
+  const view = (at: number, length: number): Floats =>
+    at < shared ? parameters.subarray(at, at + length) : own.subarray(at - shared, at - shared + length)
+  return { view, optional: (at, length) => (at < 0 ? null : view(at, length)), capacity: plan.capacity }
+}
+
+function contextOf(slice: Slice<BoundTable>): Context {
+  return {
+    rows: 0,
+    offset: 0,
+    batch: 0,
+    order: slice.rows,
+    from: 0,
+    data: slice.data,
+    step: slice.step,
+    seed: slice.seed,
+    learningRate: 0,
+    loss: 0,
+    penalty: 0,
+    gradientNorm: 0,
+    refused: false,
+  }
+}
+
+/** Collects a report. */
+class Recorder {
+  begun = 0
+  #made = 0
+  #written = 0
+  readonly #loss: Float64Array
+  readonly #penalty: Float64Array
+  readonly #norm: Float64Array
+
+  constructor(
+    slice: Slice,
+    readonly outputs: Floats | null,
+  ) {
+    this.#loss = new Float64Array(slice.steps)
+    this.#penalty = new Float64Array(slice.steps)
+    this.#norm = new Float64Array(slice.steps)
+  }
+
+  output(values: Floats, length: number): void {
+    this.outputs?.set(values.subarray(0, length), this.#written)
+    this.#written += length
+  }
+
+  step({ loss, penalty, gradientNorm, refused }: Context): void {
+    this.#loss[this.begun] = loss + penalty
+    this.#penalty[this.begun] = penalty
+    this.#norm[this.begun] = gradientNorm
+    this.begun += 1
+    if (!refused) this.#made += 1
+  }
+
+  report(stopped: Report['stopped']): Report {
+    return {
+      steps: this.#made,
+      loss: this.#loss.slice(0, this.begun),
+      penalty: this.#penalty.slice(0, this.begun),
+      gradientNorm: this.#norm.slice(0, this.begun),
+      stopped,
+      output: this.outputs,
+    }
+  }
+}

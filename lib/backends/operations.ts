@@ -1,0 +1,230 @@
+/**
+ * Every operation of the plan in plain TypeScript: the specification that the native backend is held to.
+ *
+ * An operation is prepared once, with its operands resolved to views of the arena, and then called with the context of
+ * each chunk or step. Arithmetic is double; what is stored is rounded to the arena's type. Sums over a batch (losses,
+ * norms, penalties) are kept in double.
+ */
+import { ACTIVATIONS } from '../activations'
+import { LOSS_KERNELS } from '../losses'
+import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey } from '../plan/plan'
+import { maskBits, maskKey } from '../random'
+import { affine, affineGradInput, affineGradWeights } from './products'
+
+/** What changes from chunk to chunk and from step to step. */
+export interface Context {
+  /** Rows of this chunk, where its first stands in the batch, and rows of the batch. */
+  rows: number
+  offset: number
+  batch: number
+  /** Row numbers of the data, and where this chunk begins in them; `order` null: 0, 1, 2 … */
+  order: Uint32Array | null
+  from: number
+  data: BoundTable
+  step: number
+  seed: number
+  learningRate: number
+  /** Sums of the step. */
+  loss: number
+  penalty: number
+  gradientNorm: number
+  /** Set by guard: no update may follow. */
+  refused: boolean
+}
+
+/** A table in the backend's own memory. */
+export interface BoundTable {
+  readonly rows: number
+  readonly columns: number
+  readonly x: Floats | Uint8Array
+  readonly scale: number
+  readonly targets: number
+  readonly y: Floats | null
+}
+
+/** Views of the arena; -1 gives null. */
+export interface Memory {
+  view(at: number, length: number): Floats
+  optional(at: number, length: number): Floats | null
+  readonly capacity: number
+}
+
+export type Operation = (context: Context) => void
+type Prepare<K extends OpName> = (instruction: InstructionOf<K>, memory: Memory) => Operation
+
+/** Copies rows of a table, in order, into consecutive rows. */
+function gatherRows(source: Floats | Uint8Array, columns: number, scale: number, to: Floats, context: Context): void {
+  const { rows, order, from } = context
+  for (let r = 0; r < rows; r++) {
+    const row = (order ? order[from + r] : from + r) * columns
+    if (scale === 1) for (let i = 0; i < columns; i++) to[r * columns + i] = source[row + i]
+    else for (let i = 0; i < columns; i++) to[r * columns + i] = source[row + i] * scale
+  }
+}
+
+const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
+  gather({ x, I }, memory) {
+    const to = memory.view(x, I * memory.capacity)
+    return (context) => gatherRows(context.data.x, I, context.data.scale, to, context)
+  },
+
+  gatherTargets({ t, T }, memory) {
+    const to = memory.view(t, T * memory.capacity)
+    return (context) => gatherRows(context.data.y as Floats, T, 1, to, context)
+  },
+
+  affine({ x, W, b, y, I, O }, memory) {
+    const [vx, vW, vb] = [memory.view(x, I * memory.capacity), memory.view(W, I * O), memory.optional(b, O)]
+    const vy = memory.view(y, O * memory.capacity)
+    return ({ rows }) => affine(vx, vW, vb, vy, rows, I, O)
+  },
+
+  affineGradWeights({ x, dy, dW, db, I, O }, memory) {
+    const [vx, vdy] = [memory.view(x, I * memory.capacity), memory.view(dy, O * memory.capacity)]
+    const [vdW, vdb] = [memory.view(dW, I * O), memory.optional(db, O)]
+    return ({ rows, offset }) => affineGradWeights(vx, vdy, vdW, vdb, rows, I, O, offset > 0)
+  },
+
+  affineGradInput({ dy, W, dx, I, O }, memory) {
+    const [vdy, vW] = [memory.view(dy, O * memory.capacity), memory.view(W, I * O)]
+    const vdx = memory.view(dx, I * memory.capacity)
+    return ({ rows }) => affineGradInput(vdy, vW, vdx, rows, I, O)
+  },
+
+  activate({ row, x, y, O }, memory) {
+    const activation = rowOf(ACTIVATIONS, row)
+    const [vx, vy] = [memory.view(x, O * memory.capacity), memory.view(y, O * memory.capacity)]
+    return ({ rows }) => activation.forward(vx, vy, rows, O)
+  },
+
+  activateGrad({ row, x, y, dy, dx, O }, memory) {
+    const activation = rowOf(ACTIVATIONS, row)
+    const v = memory.view(activation.keeps === 'input' ? x : y, O * memory.capacity)
+    const [vdy, vdx] = [memory.view(dy, O * memory.capacity), memory.view(dx, O * memory.capacity)]
+    return ({ rows }) => activation.backward(v, vdy, vdx, rows, O)
+  },
+
+  mask({ x, y, O, rate, stream }, memory) {
+    const [vx, vy] = [memory.view(x, O * memory.capacity), memory.view(y, O * memory.capacity)]
+    const threshold = rate * 2 ** 32
+    const scale = 1 / (1 - rate)
+    return ({ rows, offset, seed, step }) => {
+      const key = maskKey(seed, stream, step)
+      for (let i = 0; i < rows * O; i++) vy[i] = maskBits(key, offset * O + i) >= threshold ? vx[i] * scale : 0
+    }
+  },
+
+  loss({ row, z, t, dz, O, T, scale, overRows, parameter }, memory) {
+    const kernel = rowOf(LOSS_KERNELS, row)
+    const [vz, vt] = [memory.view(z, O * memory.capacity), memory.view(t, T * memory.capacity)]
+    const vdz = memory.optional(dz, O * memory.capacity)
+    return (context) => {
+      const s = overRows ? scale / context.batch : scale
+      context.loss += kernel.compute(vz, vt, vdz, context.rows, O, T, s, parameter)
+    }
+  },
+
+  penalty({ w, dw, n, lambda }, memory) {
+    const [vw, vdw] = [memory.view(w, n), memory.view(dw, n)]
+    return (context) => {
+      let squares = 0
+      for (let i = 0; i < n; i++) {
+        squares += vw[i] * vw[i]
+        vdw[i] += lambda * vw[i]
+      }
+      context.penalty += 0.5 * lambda * squares
+    }
+  },
+
+  guard({ g, n }, memory) {
+    const vg = memory.view(g, n)
+    return (context) => {
+      let squares = 0
+      for (let i = 0; i < n; i++) squares += vg[i] * vg[i]
+      context.gradientNorm = Math.sqrt(squares)
+      context.refused = !Number.isFinite(context.loss + context.penalty) || !Number.isFinite(context.gradientNorm)
+    }
+  },
+
+  coupleDecay({ w, g, n, lambda }, memory) {
+    const [vw, vg] = [memory.view(w, n), memory.view(g, n)]
+    return () => {
+      for (let i = 0; i < n; i++) vg[i] += lambda * vw[i]
+    }
+  },
+
+  momentum({ g, m, n, beta, nesterov }, memory) {
+    const [vg, vm] = [memory.view(g, n), memory.view(m, n)]
+    return () => {
+      for (let i = 0; i < n; i++) {
+        const moved = beta * vm[i] + vg[i]
+        vm[i] = moved
+        vg[i] = nesterov ? vg[i] + beta * moved : moved
+      }
+    }
+  },
+
+  scaleByAdam({ g, m, v, n, beta1, beta2, epsilon }, memory) {
+    const [vg, vm, vv] = [memory.view(g, n), memory.view(m, n), memory.view(v, n)]
+    return ({ step }) => {
+      const c1 = 1 - beta1 ** (step + 1)
+      const c2 = 1 - beta2 ** (step + 1)
+      for (let i = 0; i < n; i++) {
+        const gi = vg[i]
+        const mi = beta1 * vm[i] + (1 - beta1) * gi
+        const vi = beta2 * vv[i] + (1 - beta2) * gi * gi
+        vm[i] = mi
+        vv[i] = vi
+        vg[i] = mi / c1 / (Math.sqrt(vi / c2) + epsilon)
+      }
+    }
+  },
+
+  scaleByRms({ g, v, n, decay, epsilon }, memory) {
+    const [vg, vv] = [memory.view(g, n), memory.view(v, n)]
+    return () => {
+      for (let i = 0; i < n; i++) {
+        const vi = decay * vv[i] + (1 - decay) * vg[i] * vg[i]
+        vv[i] = vi
+        vg[i] /= Math.sqrt(vi) + epsilon
+      }
+    }
+  },
+
+  decayWeights({ w, n, lambda }, memory) {
+    const vw = memory.view(w, n)
+    return ({ learningRate }) => {
+      for (let i = 0; i < n; i++) vw[i] -= learningRate * lambda * vw[i]
+    }
+  },
+
+  descend({ w, g, n }, memory) {
+    const [vw, vg] = [memory.view(w, n), memory.view(g, n)]
+    return ({ learningRate }) => {
+      for (let i = 0; i < n; i++) vw[i] -= learningRate * vg[i]
+    }
+  },
+}
+
+function rowOf<R>(table: ReadonlyMap<string, R>, name: string | undefined): R {
+  const row = name === undefined ? undefined : table.get(name)
+  if (row === undefined) throw new Error(`no row ${name}`)
+  return row
+}
+
+/** An instruction with its operands resolved. */
+export function prepare<K extends OpName>(instruction: InstructionOf<K> & { op: K }, memory: Memory): Operation {
+  return (PREPARE[instruction.op] as unknown as Prepare<K>)(instruction, memory)
+}
+
+/** Keys of all operations: everything the vocabulary and the tables hold. */
+export function operationKeys(): Set<string> {
+  const tables = { activations: ACTIVATIONS, losses: LOSS_KERNELS }
+  const keys = new Set<string>()
+  for (const op of Object.keys(OPS) as OpName[]) {
+    const row: OpRow = OPS[op]
+    if (row.rows === undefined) keys.add(op)
+    else for (const name of tables[row.rows].keys()) keys.add(opKey({ op, row: name }))
+  }
+  return keys
+}

@@ -1,0 +1,178 @@
+/**
+ * The TypeScript backend: the plan run by plain loops, in float32 or float64. It is always there, and it is the
+ * specification of the native one.
+ *
+ * Memory is shared (SharedArrayBuffer), so that a slice can run on a worker thread over the engine's own arena, off the
+ * event loop, with nothing copied between.
+ */
+
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { Dtype, Floats, Plan, Range, Report, Slice, Table } from '../plan/plan'
+import type { Backend, Bound, Engine } from './backend'
+import { Gate, StopFlag } from './gate'
+import { type Blocks, Interpreter } from './interpreter'
+import { type BoundTable, operationKeys } from './operations'
+import type { WorkerAnswer, WorkerSetup } from './typescript-worker'
+
+/** How long an idle worker is kept for the next slice. */
+const IDLE_MS = 1000
+
+function sharedFloats(dtype: Dtype, length: number): Floats {
+  return dtype === 'float64'
+    ? new Float64Array(new SharedArrayBuffer(length * 8))
+    : new Float32Array(new SharedArrayBuffer(length * 4))
+}
+
+/** A copy in shared memory, of the engine's type or still bytes. */
+function shareTable(table: Table, dtype: Dtype): BoundTable {
+  const copy = (values: Floats): Floats => {
+    const shared = sharedFloats(dtype, values.length)
+    shared.set(values)
+    return shared
+  }
+  const bytes = (values: Uint8Array): Uint8Array => {
+    const shared = new Uint8Array(new SharedArrayBuffer(values.length))
+    shared.set(values)
+    return shared
+  }
+  const { x, y, rows, columns, scale, targets } = table
+  return { rows, columns, scale, targets, x: x instanceof Uint8Array ? bytes(x) : copy(x), y: y && copy(y) }
+}
+
+/** A handle whose table can be let go. */
+class BoundHere implements Bound {
+  #table: BoundTable | null
+  readonly rows: number
+
+  constructor(table: BoundTable) {
+    this.#table = table
+    this.rows = table.rows
+  }
+
+  get table(): BoundTable {
+    if (this.#table === null) throw new Error('the data were released')
+    return this.#table
+  }
+
+  release(): void {
+    this.#table = null
+  }
+}
+
+class TypescriptEngine implements Engine {
+  readonly #blocks: Blocks
+  readonly #gate: Gate
+  readonly #stop = new StopFlag()
+  readonly #interpreter: Interpreter
+  #worker: Worker | null = null
+  #idle: NodeJS.Timeout | null = null
+
+  constructor(
+    readonly plan: Plan,
+    parametersOf?: TypescriptEngine,
+  ) {
+    const { parameters, length, dtype } = plan
+    this.#blocks = {
+      parameters: parametersOf ? parametersOf.#blocks.parameters : sharedFloats(dtype, parameters.length),
+      own: sharedFloats(dtype, length - parameters.length),
+    }
+    this.#gate = parametersOf ? parametersOf.#gate : new Gate()
+    this.#interpreter = new Interpreter(plan, this.#blocks, this.#gate, this.#stop)
+  }
+
+  bind(table: Table): Bound {
+    return new BoundHere(shareTable(table, this.plan.dtype))
+  }
+
+  read(range: Range): Floats {
+    return this.#gate.reading(() => copyOf(this.#range(range)))
+  }
+
+  write(range: Range, values: ArrayLike<number>): void {
+    this.#gate.reading(() => this.#range(range).set(values))
+  }
+
+  run(slice: Slice<Bound>): Report {
+    this.#stop.set(false)
+    const local = { ...slice, data: (slice.data as BoundHere).table }
+    // A program that only looks must not see half an update of an engine that trains the same parameters.
+    if (slice.program !== 'train') return this.#gate.reading(() => this.#interpreter.run(local))
+    return this.#interpreter.run(local)
+  }
+
+  runAsync(slice: Slice<Bound>): Promise<Report> {
+    this.#stop.set(false)
+    const worker = this.#wake()
+    worker.ref()
+    return new Promise<Report>((resolve, reject) => {
+      const settle = (act: () => void) => {
+        worker.off('message', onMessage).off('error', onError).off('exit', onExit)
+        worker.unref()
+        this.#idle = setTimeout(() => this.#dismiss(), IDLE_MS).unref()
+        act()
+      }
+      const onMessage = (answer: WorkerAnswer) => settle(() => resolve(answer))
+      const onError = (error: Error) => settle(() => reject(error))
+      const onExit = () => settle(() => reject(new Error('the training thread ended')))
+      worker.on('message', onMessage).on('error', onError).on('exit', onExit)
+      worker.postMessage({ ...slice, data: (slice.data as BoundHere).table })
+    })
+  }
+
+  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats {
+    const { inputs } = this.plan
+    const data: BoundTable = { rows, columns: inputs, x, scale, targets: 0, y: null }
+    const slice = { program: 'predict', data, rows: null, pass: rows, batch: rows, start: 0, steps: 1 } as const
+    const report = this.#gate.reading(() =>
+      this.#interpreter.run({ ...slice, learningRate: new Float64Array(0), step: 0, seed: 0 }),
+    )
+    return report.output as Floats
+  }
+
+  stop(): void {
+    this.#stop.set(true)
+  }
+
+  close(): void {
+    this.#dismiss()
+  }
+
+  #range({ at, length }: Range): Floats {
+    const shared = this.plan.parameters.length
+    return at < shared
+      ? this.#blocks.parameters.subarray(at, at + length)
+      : this.#blocks.own.subarray(at - shared, at - shared + length)
+  }
+
+  #wake(): Worker {
+    if (this.#idle) clearTimeout(this.#idle)
+    if (this.#worker === null) {
+      const setup: WorkerSetup = {
+        plan: this.plan,
+        blocks: this.#blocks,
+        gate: this.#gate.memory,
+        stop: this.#stop.memory,
+      }
+      this.#worker = new Worker(join(__dirname, 'typescript-worker.js'), { workerData: setup, name: 'downhill' })
+    }
+    return this.#worker
+  }
+
+  #dismiss(): void {
+    if (this.#idle) clearTimeout(this.#idle)
+    this.#worker?.terminate()
+    this.#worker = null
+  }
+}
+
+/** A copy in memory of its own, which may be transferred and is no longer shared. */
+function copyOf(values: Floats): Floats {
+  return values instanceof Float64Array ? new Float64Array(values) : new Float32Array(values)
+}
+
+export const typescriptBackend: Backend = {
+  name: 'typescript',
+  ops: operationKeys(),
+  load: (plan, _threads, parametersOf) => new TypescriptEngine(plan, parametersOf as TypescriptEngine | undefined),
+}

@@ -1,0 +1,93 @@
+/**
+ * From options and what the first data say to a network: layers and loss filled in where the caller left them out.
+ */
+import { ACTIVATIONS, type ActivationName } from './activations'
+import type { Coding, Known, Task } from './data/targets'
+import { DownhillError } from './errors'
+import { dense, type LayerSpec } from './layers'
+import { type LossName, type LossSpec, lossRow, placeLoss, readLoss } from './losses'
+import type { Config } from './options'
+import { outputActivation } from './plan/compile'
+import { type Model, outputsOf } from './plan/layout'
+
+/** What a task needs at the output where nothing else was asked for. */
+const OUTPUTS: { readonly [T in Task]: { readonly activation: ActivationName; readonly loss: LossName } } = {
+  binary: { activation: 'sigmoid', loss: 'binaryCrossEntropy' },
+  multiclass: { activation: 'softmax', loss: 'crossEntropy' },
+  multilabel: { activation: 'sigmoid', loss: 'binaryCrossEntropy' },
+  regression: { activation: 'linear', loss: 'mse' },
+}
+
+/** The task that an output activation says. */
+const ACTIVATION_TASKS: { readonly [name: string]: 'binary' | 'multiclass' | undefined } = {
+  sigmoid: 'binary',
+  softmax: 'multiclass',
+}
+
+/** What the options say of the task, for inferCoding. */
+export function knownOf(config: Config): Known {
+  const outputs = outputsAsked(config)
+  const last = config.layers?.at(-1)
+  const activationTask = last?.kind === 'dense' ? ACTIVATION_TASKS[last.activation] : undefined
+  // A loss of distances says regression where the output activation does not say otherwise.
+  const lossTask = config.loss ? (lossRow(config.loss).task ?? (activationTask ? undefined : 'regression')) : undefined
+  return {
+    ...(config.task && { task: config.task }),
+    ...(lossTask && { lossTask }),
+    ...(activationTask && { activationTask }),
+    ...(outputs !== null && { outputs }),
+    ...(config.classes && { classes: config.classes }),
+  }
+}
+
+function outputsAsked({ layers, outputs }: Config): number | null {
+  return layers?.findLast((layer) => layer.kind === 'dense')?.units ?? outputs
+}
+
+/** The task where the options alone decide it, so that a net can be built before it sees data; else null. */
+export function taskOfOptions(config: Config): Task | null {
+  const { task, lossTask, activationTask, classes } = knownOf(config)
+  const outputs = outputsAsked(config)
+  if (task) return task
+  if (classes) return classes.length > 2 || (outputs ?? 1) > 1 ? 'multiclass' : 'binary'
+  const hint = lossTask ?? activationTask
+  if (hint === 'binary') return (outputs ?? 1) > 1 ? 'multilabel' : 'binary'
+  return hint ?? null
+}
+
+export interface Blueprint {
+  readonly model: Model
+  readonly loss: LossSpec
+}
+
+/** Layers and loss of a model of `inputs` columns for `task` with `outputs` outputs. */
+export function blueprint(
+  config: Config,
+  inputs: number,
+  { task, outputs }: Pick<Coding, 'task' | 'outputs'>,
+): Blueprint {
+  const row = OUTPUTS[task]
+  const layers: LayerSpec[] = config.layers
+    ? [...config.layers]
+    : [...config.hidden.map((units) => dense(units, config.activation)), dense(outputs, row.activation)]
+  const model = { inputs, layers, initializer: config.initializer, l2: config.l2 }
+  const width = outputsOf(model)
+  if (width !== outputs)
+    throw new DownhillError(
+      'ERR_SHAPE',
+      `Expected the last layer to have ${outputs} units, as y needs, but it has ${width}.`,
+    )
+  return { model, loss: config.loss ?? readLoss(row.loss) }
+}
+
+/**
+ * The activation that turns a network's outputs into probabilities where its own output layer does not: that of the
+ * loss, when the loss reads the outputs as logits. Null where outputs are taken as they are.
+ */
+export function pendingLink({ model, loss }: Blueprint): string | null {
+  const row = lossRow(loss)
+  const activation = outputActivation(model)
+  const site = placeLoss(loss, activation)
+  const isLogits = row.link !== undefined && row.logits !== row.probabilities && site.kernel === row.logits
+  return isLogits && !site.fused && !ACTIVATIONS.get(activation)?.isProbability ? (row.link as string) : null
+}

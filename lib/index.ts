@@ -1,0 +1,19 @@
+/**
+ * The public names. What is not here is not promised.
+ */
+export type { ActivationName } from './activations'
+export { type BackendInfo, backendInfo } from './backends/pick'
+export { type CsvOptions, readCsv } from './data/csv'
+export type { Inputs, Matrix } from './data/matrix'
+export type { Label, Targets, Task } from './data/targets'
+export { DownhillError, type ErrorCode } from './errors'
+export { type Evaluation, FNN, type Predictions } from './fnn'
+export { constant, type InitializerName, type InitializerSpec, normal, uniform } from './initializers'
+export { type DenseOptions, dense, dropout, type LayerSpec } from './layers'
+export { binaryCrossEntropy, crossEntropy, huber, type LossName, type LossSpec, mae, mse } from './losses'
+export { adam, adamw, type OptimizerName, type OptimizerSpec, rmsprop, sgd } from './optimizers'
+export type { ModelOptions } from './options'
+export type { Epoch, History, Status } from './train/history'
+export type { FitOptions } from './train/options'
+export type { Run } from './train/run'
+export type { LayerParameters } from './weights'

@@ -1,0 +1,133 @@
+/**
+ * Layers: what a network is made of. A layer is plain data made by a factory; a row of LAYERS says which parameters it
+ * has and into which stages it unfolds. Stages (plan/stages.ts) are what the compiler knows.
+ */
+import { ACTIVATIONS, type ActivationName } from './activations'
+import { expected, refuseUnknown } from './errors'
+import { type InitializerName, type InitializerSpec, readInitializer } from './initializers'
+import { checkName, checkNumber, RANGES } from './names'
+import type { Stage } from './plan/stages'
+
+export interface DenseSpec {
+  readonly kind: 'dense'
+  /** Undefined only in the shorthand of FNN, until the data says how many outputs there are. */
+  readonly units: number
+  readonly activation: ActivationName
+  /** Undefined: the model's. */
+  readonly initializer?: InitializerSpec
+  /** null: no bias. */
+  readonly bias: InitializerSpec | null
+  /** λ of ½λΣw² over the weights; undefined: the model's. */
+  readonly l2?: number
+}
+export interface DropoutSpec {
+  readonly kind: 'dropout'
+  readonly rate: number
+}
+export type LayerSpec = DenseSpec | DropoutSpec
+
+/** A parameter tensor of a layer. */
+export interface TensorSpec {
+  readonly name: 'weights' | 'bias'
+  readonly rows: number
+  readonly columns: number
+  /** Undefined: the model's initializer. */
+  readonly initializer?: InitializerSpec
+  /** Undefined: the model's l2; null: never penalised. */
+  readonly l2?: number | null
+}
+
+/** One kind of layer. `index` is its place in the model, which tells the masks of two dropout layers apart. */
+export interface Layer<S extends LayerSpec> {
+  readonly kind: S['kind']
+  readonly synopsis: string
+  outputs(spec: S, inputs: number): number
+  tensors(spec: S, inputs: number): readonly TensorSpec[]
+  stages(spec: S, inputs: number, index: number): readonly Stage[]
+}
+
+const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpec, { kind: K }>> } = {
+  dropout: {
+    kind: 'dropout',
+    synopsis: 'zeroes a share of its inputs in training and scales the rest up (inverted, Srivastava et al. 2014)',
+    outputs: (_, inputs) => inputs,
+    tensors: () => [],
+    stages: ({ rate }, _, index) => (rate === 0 ? [] : [{ kind: 'mask', rate, stream: index }]),
+  },
+  dense: {
+    kind: 'dense',
+    synopsis: 'y = f(x·W + b)',
+    outputs: ({ units }) => units,
+    tensors: ({ units, initializer, bias, l2 }, inputs) => [
+      { name: 'weights', rows: inputs, columns: units, initializer, l2 },
+      ...(bias ? [{ name: 'bias', rows: 1, columns: units, initializer: bias, l2: null } as const] : []),
+    ],
+    stages: ({ units, activation }, inputs) => [
+      { kind: 'affine', inputs, outputs: units },
+      { kind: 'activate', activation },
+    ],
+  },
+}
+
+/** The row of a layer. */
+export function layerRow<S extends LayerSpec>(spec: S): Layer<S> {
+  return LAYERS[spec.kind] as unknown as Layer<S>
+}
+
+// ---------------------------------------------------------------------------------------------------- factories
+
+type InitializerOption =
+  | InitializerName
+  | InitializerSpec
+  | readonly (readonly number[])[]
+  | { data: ArrayLike<number>; rows: number; columns: number }
+
+export interface DenseOptions {
+  /** Of the weights. @default the model's, and 'glorotUniform' there */
+  initializer?: InitializerOption
+  /** true (zeros), false (none), or an initializer. @default true */
+  bias?: boolean | InitializerOption | readonly number[] | Float32Array | Float64Array
+  /** λ ≥ 0 of the penalty ½λΣw² on this layer's weights. @default the model's */
+  l2?: number
+}
+
+/**
+ * A fully connected layer, y = f(x·W + b) with W of inputs × units.
+ * @param units outputs of the layer, a positive integer
+ * @param activation @default 'linear'
+ */
+export function dense(units: number, activation: ActivationName = 'linear', options: DenseOptions = {}): DenseSpec {
+  if (typeof options !== 'object' || options === null) throw expected('an object', 'the options of dense', options)
+  refuseUnknown(options, ['initializer', 'bias', 'l2'], 'dense')
+  const { initializer, bias = true, l2 } = options
+  return {
+    kind: 'dense',
+    units: checkNumber(units, RANGES.count, 'units of dense'),
+    activation: checkName(activation, [...ACTIVATIONS.keys()], 'activation') as ActivationName,
+    ...(initializer !== undefined && { initializer: readInitializer(initializer) }),
+    bias: bias === false ? null : bias === true ? { kind: 'zeros' } : readInitializer(bias, 'bias of dense'),
+    ...(l2 !== undefined && { l2: checkNumber(l2, RANGES.notNegative, 'l2 of dense') }),
+  }
+}
+
+/** Zeroes each input with probability `rate` in [0, 1) while training, and scales the others by 1/(1 − rate). */
+export function dropout(rate: number): DropoutSpec {
+  return { kind: 'dropout', rate: checkNumber(rate, RANGES.fraction, 'rate of dropout') }
+}
+
+/**
+ * A checked layer: what a factory returned, or the same as plain data (as saved in a file).
+ * @throws ERR_OPTION
+ */
+export function readLayer(value: unknown, at: number): LayerSpec {
+  if (typeof value !== 'object' || value === null || !('kind' in value))
+    throw expected('a layer such as dense(64, "tanh")', `layers[${at}]`, value)
+  const kind = checkName((value as { kind: unknown }).kind, Object.keys(LAYERS) as LayerSpec['kind'][], `layers[${at}]`)
+  return READERS[kind](value as never)
+}
+
+const READERS: { readonly [K in LayerSpec['kind']]: (spec: Extract<LayerSpec, { kind: K }>) => LayerSpec } = {
+  dense: ({ kind, units, activation, bias, ...options }) =>
+    dense(units, activation, { ...options, bias: bias ?? false }),
+  dropout: ({ rate }) => dropout(rate),
+}

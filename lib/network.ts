@@ -1,0 +1,159 @@
+/**
+ * A built network: sizes known, parameters drawn and held by an engine, plans compiled when they are first needed.
+ *
+ * The parameters live in one block that belongs to the engine that predicts; engines that train or differentiate share
+ * it. So predicting is always possible, also in mid-training, and nothing is copied back and forth.
+ */
+import type { Backend, Bound, Engine } from './backends/backend'
+import { physicalCores } from './backends/cores'
+import { type BackendName, backendFor, pickBackend } from './backends/pick'
+import type { LossSpec } from './losses'
+import type { OptimizerSpec } from './optimizers'
+import { CHUNK_ROWS, compile, PREDICT_ROWS } from './plan/compile'
+import { initialParameters, type Layout, layOut, type Model, type Tensor } from './plan/layout'
+import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
+import { evaluation } from './train/training'
+
+export interface NetworkOptions {
+  readonly model: Model
+  readonly loss: LossSpec
+  readonly dtype: Dtype
+  readonly backend: BackendName
+  readonly threads: number | 'auto'
+}
+
+/** A step too small to be worth the hand-over to a second thread, in multiplications. */
+const SMALL_STEP = 1 << 20
+
+export class Network {
+  readonly layout: Layout
+  readonly #options: NetworkOptions
+  readonly #backend: Backend
+  /** Holds the parameters; predicts. */
+  readonly #engine: Engine
+  /** Evaluates; loaded when first needed, for so many target columns. */
+  #evaluator: Engine | null = null
+
+  constructor(options: NetworkOptions, seed: number, initScale: number) {
+    this.#options = options
+    this.layout = layOut(options.model)
+    const plan = this.#plan(['predict'], PREDICT_ROWS, 0)
+    this.#backend = backendFor(plan, pickBackend(options.backend, options.dtype), options.backend)
+    this.#engine = this.#backend.load(plan, this.#threads(PREDICT_ROWS, physicalCores()))
+    this.draw(seed, initScale)
+  }
+
+  get model(): Model {
+    return this.#options.model
+  }
+  get loss(): LossSpec {
+    return this.#options.loss
+  }
+  get backendName(): string {
+    return this.#backend.name
+  }
+
+  /** Draws the parameters afresh. */
+  draw(seed: number, initScale: number): void {
+    this.parameters = initialParameters(this.model, this.layout, seed, initScale)
+  }
+
+  /** The whole parameter block, copied. */
+  get parameters(): Floats {
+    return this.#engine.read(this.#engine.plan.parameters)
+  }
+  set parameters(values: ArrayLike<number>) {
+    this.#engine.write(this.#engine.plan.parameters, values)
+  }
+
+  /** Outputs of all rows, rows × outputs. */
+  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats {
+    return this.#engine.predict(x, rows, scale)
+  }
+
+  /** Loss (no penalty, no dropout) and outputs. */
+  evaluate(table: Table): Report {
+    const engine = this.#evaluatorFor(table.targets)
+    const data = engine.bind(table)
+    try {
+      return engine.run(evaluation(data))
+    } finally {
+      data.release()
+    }
+  }
+
+  /** Loss and its gradient at the parameters as they are; the gradient mirrors the parameter block. */
+  gradient(table: Table): { loss: number; gradient: Floats } {
+    const engine = this.#load(
+      this.#plan(['gradient'], Math.min(table.rows, CHUNK_ROWS), table.targets),
+      physicalCores(),
+    )
+    const data = engine.bind(table)
+    try {
+      const report = engine.run(evaluation(data, 'gradient'))
+      return { loss: report.loss[0], gradient: engine.read(engine.plan.gradients) }
+    } finally {
+      data.release()
+      engine.close()
+    }
+  }
+
+  /**
+   * An engine that trains these parameters in batches of `batch` rows.
+   * @param targets columns of the targets as the loss takes them
+   * @param isAsync whether it leaves a core free
+   */
+  trainer(optimizer: OptimizerSpec, batch: number, targets: number, isAsync: boolean): Engine {
+    const plan = this.#plan(['train', 'evaluate'], Math.min(batch, CHUNK_ROWS), targets, optimizer)
+    return this.#load(plan, isAsync ? Math.max(1, physicalCores() - 1) : physicalCores())
+  }
+
+  /** The training plan, as `explain` shows it. */
+  trainingPlan(optimizer: OptimizerSpec, batch: number, targets: number): Plan {
+    return this.#plan(['train'], Math.min(batch, CHUNK_ROWS), targets, optimizer)
+  }
+
+  bind(table: Table): Bound {
+    return this.#engine.bind(table)
+  }
+
+  close(): void {
+    this.#evaluator?.close()
+    this.#engine.close()
+  }
+
+  #evaluatorFor(targets: number): Engine {
+    if (this.#evaluator?.plan.targets === targets) return this.#evaluator
+    this.#evaluator?.close()
+    this.#evaluator = this.#load(this.#plan(['evaluate'], PREDICT_ROWS, targets), physicalCores())
+    return this.#evaluator
+  }
+
+  #plan(programs: readonly ProgramName[], capacity: number, targets: number, optimizer?: OptimizerSpec): Plan {
+    const { model, loss, dtype } = this.#options
+    return compile(model, { dtype, capacity, loss, targets, programs, ...(optimizer && { optimizer }) })
+  }
+
+  #load(plan: Plan, threads: number): Engine {
+    return this.#backend.load(plan, this.#threads(plan.capacity, threads), this.#engine)
+  }
+
+  #threads(rows: number, auto: number): number {
+    const { threads } = this.#options
+    if (threads !== 'auto') return threads
+    return rows * this.layout.trainable.length < SMALL_STEP ? 1 : auto
+  }
+}
+
+/** A tensor's floats within a block laid out as the parameters are. */
+export function tensorIn(block: Floats, { at, spec }: Tensor): Floats {
+  return block.subarray(at, at + spec.rows * spec.columns)
+}
+
+/** Where in a block something is not finite: `the weights of layer 2`; null if all is. */
+export function firstNonFinite(block: Floats, layout: Layout): string | null {
+  for (const tensor of layout.tensors)
+    if (tensorIn(block, tensor).some((value) => !Number.isFinite(value)))
+      return `the gradient of the ${tensor.spec.name} of layer ${tensor.layer + 1}`
+  return null
+}

@@ -1,0 +1,213 @@
+/**
+ * Optimizers: chains of passes over the one gradient vector. A row says which passes, and how many vectors of state they
+ * keep; nothing else in the library knows an optimizer by name.
+ *
+ * Defaults and conventions are PyTorch's: momentum without dampening (m = β·m + g), weight decay of sgd and rmsprop
+ * coupled (added to the gradient), of adamw decoupled (taken from the weights), all parameters decayed alike.
+ */
+import { expected, refuseUnknown } from './errors'
+import { checkBoolean, checkName, checkNumber, type NumberRange, RANGES } from './names'
+import type { Instruction, Range } from './plan/plan'
+
+export type OptimizerName = 'sgd' | 'adam' | 'adamw' | 'rmsprop'
+
+/** An optimizer with its options filled in: plain data, saved as it is. */
+export interface OptimizerSpec {
+  readonly kind: OptimizerName
+  /** The factory's own rate, where one was given; `fit`'s comes before it. */
+  readonly learningRate?: number
+  readonly settings: Readonly<Record<string, number>>
+}
+
+/** Where an optimizer works: parameters, their gradients, and its state, vector after vector. */
+export interface OptimizerSite {
+  readonly weights: Range
+  readonly gradients: Range
+  /** Offset of the i-th vector of state. */
+  state(i: number): number
+}
+
+interface Setting {
+  readonly range: NumberRange | 'boolean'
+  readonly default: number
+}
+
+/** One optimizer. */
+export interface Optimizer {
+  readonly name: OptimizerName
+  readonly synopsis: string
+  readonly learningRate: number
+  readonly settings: Readonly<Record<string, Setting>>
+  /** Vectors of state, each as long as the parameters. */
+  stateVectors(settings: Readonly<Record<string, number>>): number
+  passes(settings: Readonly<Record<string, number>>, site: OptimizerSite): Instruction[]
+}
+
+// ---------------------------------------------------------------------------------------------------- passes
+
+const descend = ({ weights, gradients }: OptimizerSite): Instruction => ({
+  op: 'descend',
+  w: weights.at,
+  g: gradients.at,
+  n: weights.length,
+})
+
+/** λ·w added to the gradient; nothing where λ is 0. */
+const coupled = ({ weights, gradients }: OptimizerSite, lambda: number): Instruction[] =>
+  lambda === 0 ? [] : [{ op: 'coupleDecay', w: weights.at, g: gradients.at, n: weights.length, lambda }]
+
+/** η·λ·w taken from the weights; nothing where λ is 0. */
+const decoupled = ({ weights }: OptimizerSite, lambda: number): Instruction[] =>
+  lambda === 0 ? [] : [{ op: 'decayWeights', w: weights.at, n: weights.length, lambda }]
+
+const scaleByAdam = (site: OptimizerSite, s: Readonly<Record<string, number>>): Instruction => ({
+  op: 'scaleByAdam',
+  g: site.gradients.at,
+  m: site.state(0),
+  v: site.state(1),
+  n: site.gradients.length,
+  beta1: s.beta1,
+  beta2: s.beta2,
+  epsilon: s.epsilon,
+})
+
+// ---------------------------------------------------------------------------------------------------- rows
+
+const ADAM_SETTINGS = {
+  beta1: { range: RANGES.fraction, default: 0.9 },
+  beta2: { range: RANGES.fraction, default: 0.999 },
+  epsilon: { range: RANGES.notNegative, default: 1e-8 },
+}
+
+const ROWS: readonly Optimizer[] = [
+  {
+    name: 'sgd',
+    synopsis: 'gradient descent, with momentum β and Nesterov’s look-ahead where asked for',
+    learningRate: 0.01,
+    settings: {
+      momentum: { range: RANGES.fraction, default: 0 },
+      nesterov: { range: 'boolean', default: 0 },
+      weightDecay: { range: RANGES.notNegative, default: 0 },
+    },
+    stateVectors: (s) => (s.momentum > 0 ? 1 : 0),
+    passes: (s, site) => [
+      ...coupled(site, s.weightDecay),
+      ...(s.momentum > 0
+        ? [
+            {
+              op: 'momentum',
+              g: site.gradients.at,
+              m: site.state(0),
+              n: site.gradients.length,
+              beta: s.momentum,
+              nesterov: s.nesterov,
+            } as const,
+          ]
+        : []),
+      descend(site),
+    ],
+  },
+  {
+    name: 'rmsprop',
+    synopsis: 'gradients divided by the root of their running mean square (Hinton 2012)',
+    learningRate: 0.01,
+    settings: {
+      decay: { range: RANGES.fraction, default: 0.99 },
+      epsilon: { range: RANGES.notNegative, default: 1e-8 },
+      weightDecay: { range: RANGES.notNegative, default: 0 },
+    },
+    stateVectors: () => 1,
+    passes: (s, site) => [
+      ...coupled(site, s.weightDecay),
+      {
+        op: 'scaleByRms',
+        g: site.gradients.at,
+        v: site.state(0),
+        n: site.gradients.length,
+        decay: s.decay,
+        epsilon: s.epsilon,
+      },
+      descend(site),
+    ],
+  },
+  {
+    name: 'adam',
+    synopsis:
+      'running means of gradient and square, both corrected for their start (Kingma & Ba 2015, ε outside the root)',
+    learningRate: 0.001,
+    settings: ADAM_SETTINGS,
+    stateVectors: () => 2,
+    passes: (s, site) => [scaleByAdam(site, s), descend(site)],
+  },
+  {
+    name: 'adamw',
+    synopsis: 'adam with decoupled weight decay (Loshchilov & Hutter 2019)',
+    learningRate: 0.001,
+    settings: { ...ADAM_SETTINGS, weightDecay: { range: RANGES.notNegative, default: 0.01 } },
+    stateVectors: () => 2,
+    passes: (s, site) => [...decoupled(site, s.weightDecay), scaleByAdam(site, s), descend(site)],
+  },
+]
+
+/** All optimizers by name. */
+export const OPTIMIZERS: ReadonlyMap<OptimizerName, Optimizer> = new Map(ROWS.map((row) => [row.name, row]))
+
+/** The row of an optimizer. */
+export function optimizerRow(spec: OptimizerSpec): Optimizer {
+  return OPTIMIZERS.get(spec.kind) as Optimizer
+}
+
+// ---------------------------------------------------------------------------------------------------- factories
+
+/**
+ * A checked optimizer from a name or from what a factory returned.
+ * @throws ERR_OPTION for an unknown name or a bad option
+ */
+export function readOptimizer(value: unknown): OptimizerSpec {
+  const names = [...OPTIMIZERS.keys()]
+  if (typeof value === 'string') return make(checkName(value, names, 'optimizer'), {})
+  if (typeof value === 'object' && value !== null && 'kind' in value) {
+    const { kind, settings, learningRate } = value as { kind: unknown; settings?: unknown; learningRate?: unknown }
+    return make(checkName(kind, names, 'optimizer'), { ...(settings as object), learningRate })
+  }
+  throw expected('an optimizer such as "sgd" or adam({ … })', 'optimizer', value)
+}
+
+function make(kind: OptimizerName, options: object): OptimizerSpec {
+  const row = OPTIMIZERS.get(kind) as Optimizer
+  refuseUnknown(options, ['learningRate', ...Object.keys(row.settings)], kind)
+  const given = options as Record<string, unknown>
+  const settings: Record<string, number> = {}
+  for (const [name, setting] of Object.entries(row.settings)) {
+    const value = given[name]
+    if (value === undefined) settings[name] = setting.default
+    else if (setting.range === 'boolean')
+      settings[name] = typeof value === 'number' ? value : Number(checkBoolean(value, `${name} of ${kind}`))
+    else settings[name] = checkNumber(value, setting.range, `${name} of ${kind}`)
+  }
+  if (given.learningRate === undefined) return { kind, settings }
+  return {
+    kind,
+    settings,
+    learningRate: checkNumber(given.learningRate, RANGES.notNegative, `learningRate of ${kind}`),
+  }
+}
+
+interface RateOption {
+  /** Used where `fit` is given none; ≥ 0. */
+  learningRate?: number
+}
+
+/** Gradient descent. momentum in [0, 1), default 0; weightDecay ≥ 0, coupled, default 0. Rate 0.01 by default. */
+export const sgd = (options: RateOption & { momentum?: number; nesterov?: boolean; weightDecay?: number } = {}) =>
+  make('sgd', options)
+/** decay in [0, 1), default 0.99; epsilon 1e-8; weightDecay ≥ 0, coupled. Rate 0.01 by default. */
+export const rmsprop = (options: RateOption & { decay?: number; epsilon?: number; weightDecay?: number } = {}) =>
+  make('rmsprop', options)
+/** beta1 0.9, beta2 0.999, epsilon 1e-8. Rate 0.001 by default. */
+export const adam = (options: RateOption & { beta1?: number; beta2?: number; epsilon?: number } = {}) =>
+  make('adam', options)
+/** As adam, and weightDecay ≥ 0, decoupled, default 0.01. Rate 0.001 by default. */
+export const adamw = (
+  options: RateOption & { beta1?: number; beta2?: number; epsilon?: number; weightDecay?: number } = {},
+) => make('adamw', options)

@@ -1,0 +1,79 @@
+/**
+ * The layout: which tensors a model has and where they stand in the parameter block, weights first, then biases.
+ *
+ * The order of the list is the order of the layers, which is the order users see; the order in memory is by role, so
+ * that penalties and saving are few ranges. Everything here depends on the layers alone, not on data or optimizer.
+ */
+import { drawTensor, type InitializerSpec } from '../initializers'
+import { type LayerSpec, layerRow, type TensorSpec } from '../layers'
+import { random } from '../random'
+import { align, type Range } from './plan'
+
+/** A model as the compiler takes it: sizes known, every option checked. */
+export interface Model {
+  readonly inputs: number
+  readonly layers: readonly LayerSpec[]
+  readonly initializer: InitializerSpec
+  /** λ of ½λΣw² for layers that name none. */
+  readonly l2: number
+}
+
+/** One parameter tensor and its place. */
+export interface Tensor {
+  /** Index into model.layers. */
+  readonly layer: number
+  readonly spec: TensorSpec
+  readonly at: number
+}
+
+export interface Layout {
+  readonly tensors: readonly Tensor[]
+  /** Columns that go into each layer, and those that come out of the last. */
+  readonly widths: readonly number[]
+  /** Weights, then biases: what is trained. */
+  readonly trainable: Range
+}
+
+export function outputsOf(model: Model): number {
+  return model.layers.reduce((width, layer) => layerRow(layer).outputs(layer, width), model.inputs)
+}
+
+export function layOut(model: Model): Layout {
+  const widths = [model.inputs]
+  const specs: { layer: number; spec: TensorSpec }[] = []
+  for (const [index, layer] of model.layers.entries()) {
+    const width = widths[index]
+    for (const spec of layerRow(layer).tensors(layer, width)) specs.push({ layer: index, spec })
+    widths.push(layerRow(layer).outputs(layer, width))
+  }
+  let at = 0
+  const places = new Map<TensorSpec, number>()
+  for (const role of ['weights', 'bias'] as const)
+    for (const { spec } of specs) {
+      if (spec.name !== role) continue
+      places.set(spec, at)
+      at += align(spec.rows * spec.columns)
+    }
+  const tensors = specs.map(({ layer, spec }) => ({ layer, spec, at: places.get(spec) as number }))
+  return { tensors, widths, trainable: { at: 0, length: at } }
+}
+
+/** λ of a tensor's penalty. */
+export function penaltyOf(tensor: Tensor, model: Model): number {
+  return tensor.spec.l2 === null ? 0 : (tensor.spec.l2 ?? model.l2)
+}
+
+/**
+ * The parameters at the start, in double. `scale` multiplies the drawn weights, not the biases. Each tensor draws from
+ * a stream of its own, so that changing one layer does not change another's start.
+ */
+export function initialParameters(model: Model, layout: Layout, seed: number, scale = 1): Float64Array {
+  const values = new Float64Array(layout.trainable.length)
+  for (const [index, { spec, at }] of layout.tensors.entries()) {
+    const initializer = spec.initializer ?? model.initializer
+    const drawn = drawTensor(initializer, spec.rows, spec.columns, random(seed, 'weights', index))
+    if (scale !== 1 && spec.name === 'weights') for (let i = 0; i < drawn.length; i++) drawn[i] *= scale
+    values.set(drawn, at)
+  }
+  return values
+}

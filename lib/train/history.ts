@@ -1,0 +1,106 @@
+/**
+ * History: what a run recorded, and its plot. Grows while the run goes on; what users are given is its finished form.
+ */
+import { plotHistory } from '../plot'
+
+export type Status = 'completed' | 'stopped' | 'diverged'
+
+/** One epoch as it is told to those who iterate over a run. */
+export interface Epoch {
+  /** From 1. */
+  readonly epoch: number
+  /** The objective as trained, penalty in it: mean of the batch losses weighted by rows, each taken before its update. */
+  readonly loss: number
+  /** The penalty's share of it. */
+  readonly penalty: number
+  /** Norm of the gradient at the epoch's last step. */
+  readonly gradientNorm: number
+  /** Rate of the epoch's last step. */
+  readonly learningRate: number
+  /** Loss and metrics of the validation rows after the epoch, without penalty or dropout. */
+  readonly valLoss?: number
+  readonly valMetrics?: Readonly<Record<string, number>>
+}
+
+/** A finished run. Series have one entry an epoch begun. */
+export interface History {
+  readonly epochs: number
+  /** Whole steps made. */
+  readonly steps: number
+  readonly loss: Float64Array
+  readonly penalty: Float64Array
+  readonly gradientNorm: Float64Array
+  readonly learningRate: Float64Array
+  /** null without validation. */
+  readonly valLoss: Float64Array | null
+  /** Series by name: those of the validation rows, as `valAccuracy` or `valR2`. */
+  readonly metrics: Readonly<Record<string, Float64Array>>
+  readonly status: Status
+  /** One sentence. */
+  readonly stopReason: string
+  readonly seconds: number
+  /** Backend that ran, and the seed that decided everything. */
+  readonly backend: string
+  readonly seed: number
+  /**
+   * Draws loss (and valLoss) on a log scale: to a file by its ending (.svg, .png, .html), or, without a path, as a
+   * string for the terminal. @throws ERR_OPTION for another ending, ERR_FILE
+   */
+  plot(path?: string): string
+  /** Plain arrays and values, for JSON. */
+  toJSON(): Record<string, unknown>
+}
+
+/** Collects epochs while a run goes on. */
+export class Recorder {
+  readonly epochs: Epoch[] = []
+  steps = 0
+  readonly #started = performance.now()
+
+  /** Known once the network is built. */
+  backend = ''
+
+  constructor(readonly seed: number) {}
+
+  finish(status: Status, stopReason: string): History {
+    const series = (of: (epoch: Epoch) => number): Float64Array => Float64Array.from(this.epochs, of)
+    const hasValidation = this.epochs.some((epoch) => epoch.valLoss !== undefined)
+    const names = [...new Set(this.epochs.flatMap((epoch) => Object.keys(epoch.valMetrics ?? {})))]
+    const metrics = Object.fromEntries(
+      names.map((name) => [valName(name), series((epoch) => epoch.valMetrics?.[name] ?? Number.NaN)]),
+    )
+    const data = {
+      epochs: this.epochs.length,
+      steps: this.steps,
+      loss: series((epoch) => epoch.loss),
+      penalty: series((epoch) => epoch.penalty),
+      gradientNorm: series((epoch) => epoch.gradientNorm),
+      learningRate: series((epoch) => epoch.learningRate),
+      valLoss: hasValidation ? series((epoch) => epoch.valLoss ?? Number.NaN) : null,
+      metrics,
+      status,
+      stopReason,
+      seconds: (performance.now() - this.#started) / 1000,
+      backend: this.backend,
+      seed: this.seed,
+    }
+    return {
+      ...data,
+      plot: (path) => plotHistory(data, path),
+      toJSON: () => ({
+        ...data,
+        loss: [...data.loss],
+        penalty: [...data.penalty],
+        gradientNorm: [...data.gradientNorm],
+        learningRate: [...data.learningRate],
+        valLoss: data.valLoss && [...data.valLoss],
+        metrics: Object.fromEntries(Object.entries(metrics).map(([name, values]) => [name, [...values]])),
+      }),
+    }
+  }
+}
+
+/** accuracy → valAccuracy. */
+function valName(metric: string): string {
+  return `val${metric[0].toUpperCase()}${metric.slice(1)}`
+}

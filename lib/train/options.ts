@@ -1,0 +1,119 @@
+/**
+ * What `fit` may be asked for, read in four steps: defaults, check, interpret, check again.
+ */
+import { expected, refuseUnknown } from '../errors'
+import { checkBoolean, checkName, checkNumber, RANGES } from '../names'
+import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } from '../optimizers'
+
+/** Options of `fit`, `fitSync` and `partialFit`. `X` and `Y` are the kinds of data the model takes. */
+export interface FitOptions<X = unknown, Y = unknown> {
+  /** Passes over the data; a positive integer. @default 100 */
+  epochs?: number
+  /** ≥ 0. @default the optimizer factory's, else 0.01 for sgd and rmsprop, 0.001 for the adam family */
+  learningRate?: number
+  /** A name, or sgd({ … }), adam({ … }), … @default 'sgd' */
+  optimizer?: OptimizerName | OptimizerSpec
+  /** Rows a step: a positive integer or 'full'. @default 'full' */
+  batchSize?: number | 'full'
+  /** A new order each epoch, decided by the seed; no effect on a full batch. @default true */
+  shuffle?: boolean
+  /** true draws the loss in the terminal at the end; a path writes it (.svg, .png, .html). @default false */
+  plot?: boolean | string
+  /** Prints the loss every n epochs; true is 1, 0 and false are never. @default 0 */
+  dispLoss?: number | boolean
+  /** A share in (0, 1) of the rows, drawn by the seed, stratified for classes; or rows of their own. @default none */
+  validation?: number | { readonly x: X; readonly y: Y }
+  /** Ends the run within one batch; the run rejects with ERR_ABORTED. */
+  signal?: AbortSignal
+  /** 'stop' resolves with status 'diverged', 'throw' rejects with ERR_DIVERGED. @default 'stop' */
+  onDivergence?: 'stop' | 'throw'
+  /** 'best' restores the weights with the lowest loss (of the validation rows, if there are any). @default 'last' */
+  keep?: 'last' | 'best'
+}
+
+const NAMES: readonly (keyof FitOptions)[] = [
+  'epochs',
+  'learningRate',
+  'optimizer',
+  'batchSize',
+  'shuffle',
+  'plot',
+  'dispLoss',
+  'validation',
+  'signal',
+  'onDivergence',
+  'keep',
+]
+
+/** Options with nothing left to ask. */
+export interface FitSettings {
+  readonly epochs: number
+  readonly learningRate: number
+  readonly optimizer: OptimizerSpec
+  readonly batchSize: number | 'full'
+  readonly shuffle: boolean
+  readonly plot: boolean | string
+  readonly dispLoss: number
+  readonly validation: number | { readonly x: unknown; readonly y: unknown } | null
+  readonly signal: AbortSignal | null
+  readonly onDivergence: 'stop' | 'throw'
+  readonly keep: 'last' | 'best'
+}
+
+/** @throws ERR_OPTION */
+export function readFitOptions(options: unknown): FitSettings {
+  if (options === undefined) return readFitOptions({})
+  if (typeof options !== 'object' || options === null) throw expected('an object', 'the options of fit', options)
+  refuseUnknown(options, NAMES, 'fit')
+  const {
+    epochs = 100,
+    learningRate,
+    optimizer = 'sgd',
+    batchSize = 'full',
+    shuffle = true,
+    plot = false,
+    dispLoss = 0,
+    validation,
+    signal,
+    onDivergence = 'stop',
+    keep = 'last',
+  } = options as FitOptions
+  const spec = readOptimizer(optimizer)
+  const rate = learningRate ?? spec.learningRate ?? optimizerRow(spec).learningRate
+  return {
+    epochs: checkNumber(epochs, RANGES.count, 'epochs'),
+    learningRate: checkNumber(rate, RANGES.notNegative, 'learningRate'),
+    optimizer: spec,
+    batchSize: readBatchSize(batchSize),
+    shuffle: checkBoolean(shuffle, 'shuffle'),
+    plot: typeof plot === 'string' ? plot : checkBoolean(plot, 'plot'),
+    dispLoss:
+      typeof dispLoss === 'boolean' ? Number(dispLoss) : checkNumber(dispLoss, RANGES.wholeNotNegative, 'dispLoss'),
+    validation: readValidation(validation),
+    signal: readSignal(signal),
+    onDivergence: checkName(onDivergence, ['stop', 'throw'], 'onDivergence'),
+    keep: checkName(keep, ['last', 'best'], 'keep'),
+  }
+}
+
+function readBatchSize(value: unknown): number | 'full' {
+  if (value === 'full') return value
+  if (typeof value === 'number') return checkNumber(value, RANGES.count, 'batchSize')
+  throw expected('a positive integer or "full"', 'batchSize', value)
+}
+
+function readValidation(value: unknown): FitSettings['validation'] {
+  if (value === undefined || value === null) return null
+  if (typeof value === 'number' && value > 0 && value < 1) return value
+  if (typeof value === 'object' && 'x' in value && 'y' in value) {
+    refuseUnknown(value, ['x', 'y'], 'validation')
+    return value
+  }
+  throw expected('a share in (0, 1) or { x, y }', 'validation', value)
+}
+
+function readSignal(value: unknown): AbortSignal | null {
+  if (value === undefined || value === null) return null
+  if (value instanceof AbortSignal) return value
+  throw expected('an AbortSignal', 'signal', value)
+}
