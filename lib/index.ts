@@ -3,7 +3,15 @@
  */
 export type { ActivationName } from './activations'
 export { type BackendInfo, backendInfo } from './backends/pick'
-export { type CsvOptions, readCsv } from './data/csv'
+export {
+  type CsvBatch,
+  type CsvBatchOptions,
+  type CsvData,
+  type CsvOptions,
+  csvBatches,
+  type ReadCsvOptions,
+  readCsv,
+} from './data/csv'
 export type { Inputs, Matrix } from './data/matrix'
 export type { Label, Targets, Task } from './data/targets'
 export { DownhillError, type ErrorCode } from './errors'

@@ -11,6 +11,7 @@ import { createReadStream } from 'node:fs'
 import { pipeline, type Readable } from 'node:stream'
 import { parse } from 'csv-parse'
 import { DownhillError, describe, expected, nearest, refuseUnknown } from '../errors'
+import type { Matrix } from './matrix'
 
 /** A column by its name in the header, or by its place, counted from 0. */
 export type Column = string | number
@@ -39,10 +40,8 @@ export interface CsvData {
   target: string
 }
 
-export interface CsvMatrix {
-  data: Float64Array
-  rows: number
-  columns: number
+export interface CsvMatrix extends Matrix {
+  readonly data: Float64Array
 }
 
 export interface CsvBatchOptions extends CsvOptions {
@@ -266,9 +265,9 @@ function readNumbers(
       if (!Number.isFinite(value)) {
         const [name, held] = [JSON.stringify(header[c]), describe(fields[r][c])]
         const sentence = `Expected a finite number in column ${name} on line ${lines[r]} of ${file} but found ${held}`
-        // Text from the first row on is a column of text, and there is a way out.
-        const hint = r === 0 && /\p{L}/u.test(fields[0][c]) ? '; the option columns chooses the features.' : '.'
-        throw new DownhillError('ERR_DATA', sentence + hint)
+        const hint =
+          Number.isNaN(value) && /\p{L}/u.test(fields[r][c]) ? '; the option columns chooses the features.' : '.'
+        throw new DownhillError('ERR_DATA', `${sentence}${hint}`)
       }
       data[at++] = value
     }
