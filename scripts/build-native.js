@@ -14,7 +14,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
-const { root, which, run, compiler } = require('./tools')
+const { root, which, run, compiler, folderOf, has } = require('./tools')
 const { openblasNow } = require('./openblas')
 const recipe = require('./recipe')
 
@@ -31,7 +31,6 @@ const builders = [
   {
     name: 'node-gyp',
     lacks: () => {
-      if (!compiler()) return 'a C++ compiler'
       if (!which('python3', 'python')) return 'python3'
       if (!which('make')) return 'make'
       if (!nodeFolder()) return "Node's headers"
@@ -46,7 +45,6 @@ const builders = [
   {
     name: 'cmake-js',
     lacks: () => {
-      if (!compiler()) return 'a C++ compiler'
       if (!which('cmake')) return 'cmake'
       if (!which('make', 'ninja')) return 'make'
       return has('cmake-js') ? null : 'cmake-js'
@@ -60,10 +58,7 @@ const builders = [
   },
   {
     name: 'plain',
-    lacks: () => {
-      if (!compiler()) return 'a C++ compiler'
-      return has('node-api-headers') && has('node-addon-api') ? null : 'the headers of N-API'
-    },
+    lacks: () => (has('node-api-headers') ? null : 'the headers of N-API'),
     build: () => {
       const file = path.join(root, 'build', 'plain', 'downhill.node')
       fs.mkdirSync(path.dirname(file), { recursive: true })
@@ -83,22 +78,15 @@ const builders = [
   },
 ]
 
+function whatAllNeed() {
+  if (!compiler()) return 'a C++ compiler'
+  return has('node-addon-api') ? null : 'the headers of node-addon-api'
+}
+
 /** Where include/node lies with what node-gyp reads: beside node, as its archives and packages put it. */
 function nodeFolder() {
   const folders = [process.env.npm_config_nodedir, path.resolve(process.execPath, '..', '..')]
   return folders.find((folder) => folder && fs.existsSync(path.join(folder, 'include', 'node', 'common.gypi')))
-}
-
-/** @param {string} name */
-const folderOf = (name) => path.dirname(require.resolve(`${name}/package.json`, { paths: [root] }))
-
-/** @param {string} name */
-function has(name) {
-  try {
-    return folderOf(name) !== ''
-  } catch {
-    return false
-  }
 }
 
 /**
@@ -112,7 +100,7 @@ function buildNative({ only, to = target } = {}) {
   fs.mkdirSync(path.dirname(logFile), { recursive: true })
   fs.writeFileSync(logFile, '')
   const started = Date.now()
-  const lacking = chosen.map((builder) => builder.lacks())
+  const lacking = chosen.map(({ lacks }) => whatAllNeed() ?? lacks())
   if (lacking.every((lack) => lack !== null)) {
     return say(`no native addon was built, for want of ${lacking.at(-1)}; the TypeScript backend will run`)
   }

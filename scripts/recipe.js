@@ -16,7 +16,7 @@
  */
 const fs = require('node:fs')
 const path = require('node:path')
-const { root } = require('./tools')
+const { root, folderOf } = require('./tools')
 const { openblas } = require('./openblas')
 
 const linux = process.platform === 'linux'
@@ -33,9 +33,6 @@ function sources() {
 
 /** All but the file that knows Node. */
 const coreSources = () => sources().filter((file) => file !== 'native/addon.cc')
-
-/** Folder of a package of headers. @param {string} name */
-const folderOf = (name) => path.dirname(require.resolve(`${name}/package.json`, { paths: [root] }))
 
 const includes = () => ['native', folderOf('node-addon-api')]
 

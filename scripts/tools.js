@@ -56,4 +56,16 @@ function compiler() {
   return which(...[process.env.CXX, 'g++', 'c++', 'clang++'].filter((name) => name))
 }
 
-module.exports = { root, which, run, compiler }
+/** Folder of an installed package. @param {string} name */
+const folderOf = (name) => path.dirname(require.resolve(`${name}/package.json`, { paths: [root] }))
+
+/** Whether a package is installed. @param {string} name */
+function has(name) {
+  try {
+    return folderOf(name) !== ''
+  } catch {
+    return false
+  }
+}
+
+module.exports = { root, which, run, compiler, folderOf, has }
