@@ -1,0 +1,471 @@
+#include "ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <sstream>
+
+#include "activations.h"
+#include "gemm.h"
+#include "losses.h"
+#include "random.h"
+#include "transforms.h"
+
+namespace downhill {
+namespace {
+
+// Tiles of elementwise work: about as many floats as half an L1 cache holds of three arrays, and more work than it
+// costs to hand over.
+constexpr size_t kTile = 4096;
+
+constexpr double kMost = 2147483648.0;
+
+size_t tilesOf(size_t n, size_t tile) { return (n + tile - 1) / tile; }
+
+// fn(from, count) for tiles of `tile` out of n.
+template <class F>
+void cut(Pool& pool, size_t n, size_t tile, const F& fn) {
+  pool.parallel(tilesOf(n, tile), [&](size_t index, int) { fn(index * tile, std::min(tile, n - index * tile)); });
+}
+
+// Rows of a tile for rows of O floats.
+size_t rowsOf(size_t O) { return std::max<size_t>(1, kTile / std::max<size_t>(1, O)); }
+
+// ------------------------------------------------------------------------------------------------- the batch
+
+template <class T>
+void copyRow(const void* all, size_t row, size_t I, double scale, float* to) {
+  const T* from = static_cast<const T*>(all) + row * I;
+  if (scale == 1) {
+    for (size_t i = 0; i < I; ++i) to[i] = static_cast<float>(from[i]);
+  } else {
+    const T* const end = from + I;
+    while (from < end) *to++ = static_cast<float>(static_cast<double>(*from++) * scale);
+  }
+}
+
+void copyBytes(const void* all, size_t row, size_t I, double scale, float* to) {
+  const uint8_t* from = static_cast<const uint8_t*>(all) + row * I;
+  const float s = static_cast<float>(scale);
+  for (size_t i = 0; i < I; ++i) to[i] = static_cast<float>(from[i]) * s;
+}
+
+// x[b,:] = scale · data.x[rows[b],:]
+struct Gather {
+  static constexpr const char* names = "x I";
+  static constexpr bool needsTargets = false;
+  size_t I;
+  float* x;
+  explicit Gather(const Operands& in) : I(in.size("I", in.sizes().inputs)), x(in.floats("x", in.capacity() * I)) {}
+  void run(Step& step) const {
+    const Source& source = step.source;
+    const auto copy = source.kind == Source::Kind::bytes     ? copyBytes
+                      : source.kind == Source::Kind::float64 ? copyRow<double>
+                                                             : copyRow<float>;
+    cut(step.pool, step.B, rowsOf(I), [&](size_t from, size_t count) {
+      for (size_t b = from; b < from + count; ++b) {
+        const size_t row = step.rows != nullptr ? step.rows[b] : step.row + b;
+        copy(source.x, row, I, source.scale, x + b * I);
+      }
+    });
+  }
+};
+
+// t[b,:] = data.y[rows[b],:]
+struct GatherTargets {
+  static constexpr const char* names = "t T";
+  static constexpr bool needsTargets = true;
+  size_t T;
+  float* t;
+  explicit GatherTargets(const Operands& in)
+      : T(in.size("T", in.sizes().targets)), t(in.floats("t", in.capacity() * T)) {}
+  void run(Step& step) const {
+    for (size_t b = 0; b < step.B; ++b) {
+      const size_t row = step.rows != nullptr ? step.rows[b] : step.row + b;
+      std::memcpy(t + b * T, step.source.y + row * T, T * sizeof(float));
+    }
+  }
+};
+
+// ------------------------------------------------------------------------------------------------- layers
+
+// y = x·W + b
+struct Affine {
+  static constexpr const char* names = "x W b y I O";
+  size_t I, O;
+  const float *x, *W, *b;
+  float* y;
+  explicit Affine(const Operands& in)
+      : I(in.size("I")),
+        O(in.size("O")),
+        x(in.floats("x", in.capacity() * I)),
+        W(in.floats("W", I * O)),
+        b(in.optional("b", O)),
+        y(in.floats("y", in.capacity() * O)) {}
+  void run(Step& step) const { affine(step.pool, step.B, I, O, x, W, b, y); }
+};
+
+// dW (+)= xᵀ·dy;  db (+)= Σ_b dy[b,:]   (= in the first chunk of a step, += in the others)
+struct AffineGradWeights {
+  static constexpr const char* names = "x dy dW db I O";
+  size_t I, O;
+  const float *x, *dy;
+  float *dW, *db;
+  explicit AffineGradWeights(const Operands& in)
+      : I(in.size("I")),
+        O(in.size("O")),
+        x(in.floats("x", in.capacity() * I)),
+        dy(in.floats("dy", in.capacity() * O)),
+        dW(in.floats("dW", I * O)),
+        db(in.optional("db", O)) {}
+  void run(Step& step) const { affineGradWeights(step.pool, step.B, I, O, x, dy, dW, db, step.first > 0); }
+};
+
+// dx = dy·Wᵀ
+struct AffineGradInput {
+  static constexpr const char* names = "dy W dx I O";
+  size_t I, O;
+  const float *dy, *W;
+  float* dx;
+  explicit AffineGradInput(const Operands& in)
+      : I(in.size("I")),
+        O(in.size("O")),
+        dy(in.floats("dy", in.capacity() * O)),
+        W(in.floats("W", I * O)),
+        dx(in.floats("dx", in.capacity() * I)) {}
+  void run(Step& step) const { affineGradInput(step.pool, step.B, I, O, dy, W, dx); }
+};
+
+// y = f(x)   (y may be x)
+struct Activate {
+  static constexpr const char* names = "x y O";
+  const Activation& f;
+  size_t O;
+  const float* x;
+  float* y;
+  explicit Activate(const Operands& in)
+      : f(in.table<Activation>()),
+        O(in.size("O")),
+        x(in.floats("x", in.capacity() * O)),
+        y(in.floats("y", in.capacity() * O)) {}
+  void run(Step& step) const {
+    cut(step.pool, step.B, rowsOf(O),
+        [&](size_t from, size_t count) { f.forward(x + from * O, y + from * O, count, O); });
+  }
+};
+
+// dx = dy ⊙ f'(x)   (dx may be dy; x is y where f' is computed from y)
+struct ActivateGrad {
+  static constexpr const char* names = "x y dy dx O";
+  const Activation& f;
+  size_t O;
+  const float *v, *dy;
+  float* dx;
+  explicit ActivateGrad(const Operands& in)
+      : f(in.table<Activation>()),
+        O(in.size("O")),
+        v(in.floats(f.keepsInput ? "x" : "y", in.capacity() * O)),
+        dy(in.floats("dy", in.capacity() * O)),
+        dx(in.floats("dx", in.capacity() * O)) {}
+  void run(Step& step) const {
+    cut(step.pool, step.B, rowsOf(O),
+        [&](size_t from, size_t count) { f.backward(v + from * O, dy + from * O, dx + from * O, count, O); });
+  }
+};
+
+// y[i] = x[i] · (bits(seed, stream, step, i) ≥ rate·2³² ? 1/(1−rate) : 0)   (i counts through the batch)
+struct Mask {
+  static constexpr const char* names = "x y O rate stream";
+  size_t O;
+  const float* x;
+  float* y;
+  double threshold;
+  float kept;
+  uint32_t stream;
+  explicit Mask(const Operands& in)
+      : O(in.size("O")),
+        x(in.floats("x", in.capacity() * O)),
+        y(in.floats("y", in.capacity() * O)),
+        threshold(in.number("rate") * 4294967296.0),
+        kept(static_cast<float>(1 / (1 - in.number("rate")))),
+        stream(static_cast<uint32_t>(in.size("stream"))) {}
+  void run(Step& step) const {
+    const uint32_t key = maskKey(step.seed, stream, static_cast<uint32_t>(step.number));
+    const auto origin = static_cast<uint32_t>(step.first * O);
+    // bits ≥ threshold for integer bits; a rate of 1 keeps nothing.
+    const auto least = static_cast<uint64_t>(std::ceil(threshold));
+    cut(step.pool, step.B * O, kTile, [&](size_t from, size_t count) {
+      for (size_t i = from; i < from + count; ++i) {
+        y[i] = x[i] * (maskBits(key, origin + static_cast<uint32_t>(i)) >= least ? kept : 0.0f);
+      }
+    });
+  }
+};
+
+// s = overRows ? scale/N : scale;  loss += s·Σ l(z,t);  dz = s·∂l/∂z   (dz −1: not wanted)
+struct LossOf {
+  static constexpr const char* names = "z t dz O T scale overRows parameter";
+  const Loss& l;
+  size_t O, T;
+  const float *z, *t;
+  float* dz;
+  double scale, parameter;
+  bool overRows;
+  explicit LossOf(const Operands& in)
+      : l(in.table<Loss>()),
+        O(in.size("O")),
+        T(in.size("T")),
+        z(in.floats("z", in.capacity() * O)),
+        t(in.floats("t", in.capacity() * T)),
+        dz(in.optional("dz", in.capacity() * O)),
+        scale(in.number("scale")),
+        parameter(in.number("parameter")),
+        overRows(in.number("overRows") != 0) {}
+  void run(Step& step) const {
+    const double s = overRows ? scale / static_cast<double>(step.N) : scale;
+    step.loss += s * l.sum({z, t, dz, O, T, s, parameter}, step.B);
+  }
+};
+
+// ------------------------------------------------------------------------------------------------- the update
+
+// Σ x² in at most kPartial partial sums, added in the order of the tiles whoever computed them.
+double squares(Pool& pool, const float* x, size_t n) {
+  constexpr size_t kPartial = 512;
+  const size_t tile = kTile * std::max<size_t>(1, tilesOf(n, kTile * kPartial));
+  double partial[kPartial];
+  cut(pool, n, tile, [&](size_t from, size_t count) { partial[from / tile] = sumOfSquares(x + from, count); });
+  double total = 0;
+  for (size_t index = 0; index < tilesOf(n, tile); ++index) total += partial[index];
+  return total;
+}
+
+// penalty += ½·lambda·Σw²;  dw += lambda·w
+struct Penalty {
+  static constexpr const char* names = "w dw n lambda";
+  size_t n;
+  const float* w;
+  float* dw;
+  double lambda;
+  explicit Penalty(const Operands& in)
+      : n(in.size("n")), w(in.floats("w", n)), dw(in.floats("dw", n)), lambda(in.number("lambda")) {}
+  void run(Step& step) const {
+    step.penalty += 0.5 * lambda * squares(step.pool, w, n);
+    cut(step.pool, n, kTile,
+        [&](size_t from, size_t count) { addScaled(w + from, static_cast<float>(lambda), dw + from, count); });
+  }
+};
+
+// gradientNorm = √Σg²;  end the slice before this update unless loss, penalty and norm are finite
+struct Guard {
+  static constexpr const char* names = "g n";
+  size_t n;
+  const float* g;
+  explicit Guard(const Operands& in) : n(in.size("n")), g(in.floats("g", n)) {}
+  void run(Step& step) const {
+    step.gradientNorm = std::sqrt(squares(step.pool, g, n));
+    step.isRefused = !std::isfinite(step.loss + step.penalty) || !std::isfinite(step.gradientNorm);
+  }
+};
+
+// g += lambda·w
+struct CoupleDecay {
+  static constexpr const char* names = "w g n lambda";
+  size_t n;
+  const float* w;
+  float* g;
+  float lambda;
+  explicit CoupleDecay(const Operands& in)
+      : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)), lambda(static_cast<float>(in.number("lambda"))) {}
+  void run(Step& step) const {
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) { addScaled(w + from, lambda, g + from, count); });
+  }
+};
+
+// m = beta·m + g;  g = nesterov ? g + beta·m : m
+struct Momentum {
+  static constexpr const char* names = "g m n beta nesterov";
+  size_t n;
+  float *g, *m;
+  float beta;
+  bool nesterov;
+  explicit Momentum(const Operands& in)
+      : n(in.size("n")),
+        g(in.floats("g", n)),
+        m(in.floats("m", n)),
+        beta(static_cast<float>(in.number("beta"))),
+        nesterov(in.number("nesterov") != 0) {}
+  void run(Step& step) const {
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) { momentum(g + from, m + from, count, beta, nesterov); });
+  }
+};
+
+// m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  g = m/(1−β1^k) / (√(v/(1−β2^k)) + ε)   (k = step + 1)
+struct ScaleByAdam {
+  static constexpr const char* names = "g m v n beta1 beta2 epsilon";
+  size_t n;
+  float *g, *m, *v;
+  double beta1, beta2, epsilon;
+  explicit ScaleByAdam(const Operands& in)
+      : n(in.size("n")),
+        g(in.floats("g", n)),
+        m(in.floats("m", n)),
+        v(in.floats("v", n)),
+        beta1(in.number("beta1")),
+        beta2(in.number("beta2")),
+        epsilon(in.number("epsilon")) {}
+  void run(Step& step) const {
+    const AdamConstants c = adamConstants(beta1, beta2, epsilon, static_cast<double>(step.number) + 1);
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) { scaleByAdam(g + from, m + from, v + from, count, c); });
+  }
+};
+
+// v = decay·v + (1−decay)·g²;  g = g / (√v + ε)
+struct ScaleByRms {
+  static constexpr const char* names = "g v n decay epsilon";
+  size_t n;
+  float *g, *v;
+  float decay, rest, epsilon;
+  explicit ScaleByRms(const Operands& in)
+      : n(in.size("n")),
+        g(in.floats("g", n)),
+        v(in.floats("v", n)),
+        decay(static_cast<float>(in.number("decay"))),
+        rest(static_cast<float>(1 - in.number("decay"))),
+        epsilon(static_cast<float>(in.number("epsilon"))) {}
+  void run(Step& step) const {
+    cut(step.pool, n, kTile,
+        [&](size_t from, size_t count) { scaleByRms(g + from, v + from, count, decay, rest, epsilon); });
+  }
+};
+
+// w −= learningRate·lambda·w
+struct DecayWeights {
+  static constexpr const char* names = "w n lambda";
+  size_t n;
+  float* w;
+  double lambda;
+  explicit DecayWeights(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), lambda(in.number("lambda")) {}
+  void run(Step& step) const {
+    const auto a = static_cast<float>(step.learningRate * lambda);
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) { shrink(w + from, count, a); });
+  }
+};
+
+// w −= learningRate·g
+struct Descend {
+  static constexpr const char* names = "w g n";
+  size_t n;
+  float* w;
+  const float* g;
+  explicit Descend(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)) {}
+  void run(Step& step) const {
+    const auto a = static_cast<float>(-step.learningRate);
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) { addScaled(g + from, a, w + from, count); });
+  }
+};
+
+// ------------------------------------------------------------------------------------------------- the table
+
+std::vector<std::string> split(const char* names) {
+  std::istringstream words(names);
+  std::vector<std::string> list;
+  for (std::string word; words >> word;) list.push_back(word);
+  return list;
+}
+
+template <class Op>
+OpRow row(const std::string& key, Scope scope, const void* tableRow = nullptr) {
+  static_assert(sizeof(Op) <= sizeof(Instruction::operands) && std::is_trivially_copyable_v<Op>);
+  OpRow made{key, scope, split(Op::names), tableRow, nullptr, std::is_same_v<Op, GatherTargets>};
+  made.load = [](const Operands& in) {
+    Instruction instruction;
+    new (instruction.operands) Op(in);
+    instruction.run = [](const void* operands, Step& step) { static_cast<const Op*>(operands)->run(step); };
+    return instruction;
+  };
+  return made;
+}
+
+std::vector<OpRow> build() {
+  std::vector<OpRow> all{
+      row<Gather>("gather", Scope::chunk),
+      row<GatherTargets>("gatherTargets", Scope::chunk),
+      row<Affine>("affine", Scope::chunk),
+      row<AffineGradWeights>("affineGradWeights", Scope::chunk),
+      row<AffineGradInput>("affineGradInput", Scope::chunk),
+      row<Mask>("mask", Scope::chunk),
+      row<Penalty>("penalty", Scope::step),
+      row<Guard>("guard", Scope::step),
+      row<CoupleDecay>("coupleDecay", Scope::step),
+      row<Momentum>("momentum", Scope::step),
+      row<ScaleByAdam>("scaleByAdam", Scope::step),
+      row<ScaleByRms>("scaleByRms", Scope::step),
+      row<DecayWeights>("decayWeights", Scope::step),
+      row<Descend>("descend", Scope::step),
+  };
+  for (const Activation& f : kActivations) {
+    all.push_back(row<Activate>(std::string("activate.") + f.name, Scope::chunk, &f));
+    all.push_back(row<ActivateGrad>(std::string("activateGrad.") + f.name, Scope::chunk, &f));
+  }
+  for (const Loss& l : kLosses) all.push_back(row<LossOf>(std::string("loss.") + l.name, Scope::chunk, &l));
+  return all;
+}
+
+}  // namespace
+
+const std::vector<OpRow>& ops() {
+  static const std::vector<OpRow> all = build();
+  return all;
+}
+
+const OpRow* findOp(const std::string& key) {
+  for (const OpRow& row : ops()) {
+    if (row.key == key) return &row;
+  }
+  return nullptr;
+}
+
+double Operands::number(const char* name) const {
+  const auto& names = row_.operands;
+  const auto found = std::find(names.begin(), names.end(), name);
+  return values_[found - names.begin()];
+}
+
+// Sizes are below 2³¹, so that no product of two overflows.
+size_t Operands::size(const char* name) const {
+  const double value = number(name);
+  if (value >= 0 && value < kMost && value == std::floor(value)) return static_cast<size_t>(value);
+  fail(name, "is no size");
+  return 0;
+}
+
+size_t Operands::size(const char* name, size_t value) const {
+  if (number(name) != static_cast<double>(value)) fail(name, "is not the plan's");
+  return value;
+}
+
+float* Operands::floats(const char* name, size_t count) const {
+  const double value = number(name);
+  const auto [parameters, own] = arena_;
+  if (value >= 0 && value <= static_cast<double>(parameters.count + own.count) && value == std::floor(value)) {
+    const auto at = static_cast<size_t>(value);
+    const bool isShared = at < parameters.count;
+    const Span& span = isShared ? parameters : own;
+    const size_t offset = isShared ? at : at - parameters.count;
+    if (count <= span.count - offset) return span.at + offset;
+  }
+  fail(name, "lies outside the arena");
+  return nullptr;
+}
+
+float* Operands::optional(const char* name, size_t count) const {
+  return number(name) == -1 ? nullptr : floats(name, count);
+}
+
+void Operands::fail(const char* name, const char* why) const {
+  if (!error_.empty()) return;
+  error_ = row_.key + ": operand " + name + " " + why;
+}
+
+}  // namespace downhill

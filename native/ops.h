@@ -1,0 +1,127 @@
+// The vocabulary: every operation a plan may hold, as data and as code. Twin of OPS in lib/plan/plan.ts, which says
+// what each means; a test compares the two lists.
+//
+// Letters: B rows in a chunk, N rows in the batch, I inputs and O outputs of a layer, T target columns, n elements.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "threads.h"
+
+namespace downhill {
+
+// Data that a batch is gathered from, row-major; `value = entry × scale`. Y is null where there are no targets.
+struct Source {
+  enum class Kind { float32, float64, bytes };
+  const void* x = nullptr;
+  Kind kind = Kind::float32;
+  double scale = 1;
+  const float* y = nullptr;
+  size_t rows = 0;
+  size_t columns = 0;
+  size_t targets = 0;
+};
+
+// Everything an instruction sees beside its own operands. One lives as long as a step; the chunk's part changes.
+struct Step {
+  Pool& pool;
+  const Source& source;
+  // The batch.
+  size_t N = 0;
+  uint32_t seed = 0;
+  uint64_t number = 0;  // steps since the optimizer's state began
+  double learningRate = 0;
+  // The chunk: B rows from row `first` of the batch. Their numbers are rows[0 … B), or from `row` on where it is null.
+  size_t B = 0;
+  size_t first = 0;
+  const uint32_t* rows = nullptr;
+  size_t row = 0;
+  // What the step found.
+  double loss = 0;
+  double penalty = 0;
+  double gradientNorm = 0;
+  bool isRefused = false;
+};
+
+// An instruction as it is run: operands resolved to pointers, ready to be called.
+struct Instruction {
+  alignas(8) unsigned char operands[112];
+  void (*run)(const void* operands, Step& step);
+};
+
+// The arena as the loader sees it: offsets below `shared.count` lie in the parameter block, those above behind it.
+struct Span {
+  float* at;
+  size_t count;
+};
+struct Arena {
+  Span parameters;
+  Span own;
+};
+
+// Sizes of the plan: rows of the largest chunk, columns of x and of the targets.
+struct Sizes {
+  size_t capacity, inputs, targets;
+};
+
+struct OpRow;
+
+// The operands of one instruction by name, checked as they are read. The first fault is kept in `error`.
+class Operands {
+ public:
+  Operands(const OpRow& row, const double* values, const Arena& arena, const Sizes& sizes, std::string& error)
+      : row_(row), values_(values), arena_(arena), sizes_(sizes), error_(error) {}
+
+  size_t capacity() const { return sizes_.capacity; }
+  const Sizes& sizes() const { return sizes_; }
+  double number(const char* name) const;
+  size_t size(const char* name) const;
+  // A size that must be `value`.
+  size_t size(const char* name, size_t value) const;
+  // `count` floats, all inside one block of the arena.
+  float* floats(const char* name, size_t count) const;
+  // The same, or null for −1.
+  float* optional(const char* name, size_t count) const;
+  // The activation or loss that the key names.
+  template <class T>
+  const T& table() const;
+  const OpRow& row() const { return row_; }
+
+ private:
+  void fail(const char* name, const char* why) const;
+
+  const OpRow& row_;
+  const double* values_;
+  const Arena& arena_;
+  Sizes sizes_;
+  std::string& error_;
+};
+
+enum class Scope { chunk, step };
+
+struct OpRow {
+  std::string key;  // e.g. affine, activate.tanh
+  Scope scope;
+  std::vector<std::string> operands;
+  const void* tableRow;  // the Activation or Loss, for keys that have one
+  Instruction (*load)(const Operands&);
+  bool needsTargets;
+};
+
+template <class T>
+const T& Operands::table() const {
+  return *static_cast<const T*>(row_.tableRow);
+}
+
+// All of them. Their places in this list mean nothing; plans name them by key.
+const std::vector<OpRow>& ops();
+
+// The row of a key, or null.
+const OpRow* findOp(const std::string& key);
+
+}  // namespace downhill

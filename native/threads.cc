@@ -1,0 +1,173 @@
+#include "threads.h"
+
+#include <chrono>
+#include <cstdio>
+#include <system_error>
+
+#if defined(__linux__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+#if defined(__SSE2__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+namespace downhill {
+namespace {
+
+// How long a waiting thread spins before it sleeps. Longer than the gaps between the layers of a small net, shorter
+// than anybody sees in top. Waking a sleeper costs about as much.
+constexpr auto kSpin = std::chrono::microseconds(20);
+
+void relax() {
+#if defined(__SSE2__) || defined(_M_X64)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Spins until `ready()` or until kSpin has passed; returns which.
+template <class F>
+bool spin(F&& ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (ready()) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return ready();
+}
+
+constexpr uint64_t jobOf(uint64_t ticket) { return ticket >> 32; }
+constexpr uint64_t tileOf(uint64_t ticket) { return ticket & 0xffffffffu; }
+constexpr uint64_t kClosed = 0xffffffffu;
+
+}  // namespace
+
+Pool::Pool(int threads) : threads_(threads < 1 ? 1 : threads), scratch_(static_cast<size_t>(threads_)) {}
+
+Pool::~Pool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    closing_ = true;
+  }
+  wake_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+void Pool::start() {
+  try {
+    workers_.reserve(static_cast<size_t>(threads_ - 1));
+    while (workers_.size() + 1 < static_cast<size_t>(threads_)) {
+      const int worker = static_cast<int>(workers_.size()) + 1;
+      workers_.emplace_back([this, worker] { serve(worker); });
+    }
+  } catch (const std::system_error&) {
+    threads_ = static_cast<int>(workers_.size()) + 1;
+  }
+}
+
+void Pool::share(size_t tiles, Call call, void* context) {
+  if (workers_.empty()) start();
+  // First a ticket that nobody can take: whoever still looks at the last job and reads the new tile count below must
+  // not find that job's last ticket unchanged.
+  const uint64_t job = jobOf(ticket_.load(std::memory_order_relaxed)) + 1;
+  ticket_.store(job << 32 | kClosed, std::memory_order_relaxed);
+  tiles_.store(tiles, std::memory_order_release);
+  call_.store(call, std::memory_order_relaxed);
+  context_.store(context, std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  ticket_.store(job << 32,
+                std::memory_order_seq_cst);  // before the look at sleepers_, as they look the other way round
+  if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    wake_.notify_all();
+  }
+  while (work(0)) {
+  }
+  const auto isDone = [&] { return done_.load(std::memory_order_acquire) == tiles; };
+  if (spin(isDone)) return;
+  std::unique_lock<std::mutex> lock(mutex_);
+  callerSleeps_.store(true, std::memory_order_seq_cst);
+  finished_.wait(lock, [&] { return done_.load(std::memory_order_seq_cst) == tiles; });
+  callerSleeps_.store(false, std::memory_order_relaxed);
+}
+
+// Takes one tile and computes it; false if there is none to take.
+bool Pool::work(int worker) {
+  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  for (;;) {
+    const size_t tiles = tiles_.load(std::memory_order_acquire);
+    const Call call = call_.load(std::memory_order_relaxed);
+    void* const context = context_.load(std::memory_order_relaxed);
+    if (tileOf(ticket) >= tiles) return false;
+    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      continue;
+    }
+    call(context, tileOf(ticket), worker);
+    if (done_.fetch_add(1, std::memory_order_seq_cst) + 1 == tiles && callerSleeps_.load(std::memory_order_seq_cst)) {
+      { std::lock_guard<std::mutex> lock(mutex_); }
+      finished_.notify_one();
+    }
+    return true;
+  }
+}
+
+void Pool::serve(int worker) {
+  char name[16];
+  std::snprintf(name, sizeof name, "downhill-%d", worker % 1000);
+  nameThread(name);
+  const FlushDenormals flush;
+  uint64_t seen = 0;
+  const auto hasNews = [&] {
+    return jobOf(ticket_.load(std::memory_order_seq_cst)) != seen || closing_.load(std::memory_order_relaxed);
+  };
+  while (!closing_.load(std::memory_order_relaxed)) {
+    if (!spin(hasNews)) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleepers_.fetch_add(1, std::memory_order_seq_cst);
+      wake_.wait(lock, hasNews);
+      sleepers_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    seen = jobOf(ticket_.load(std::memory_order_acquire));
+    while (work(worker)) {
+    }
+  }
+}
+
+float* Pool::scratch(int worker, size_t floats) {
+  Scratch& own = scratch_[static_cast<size_t>(worker)];
+  if (own.size < floats) {
+    own.floats.reset();
+    own.floats = allocate<float>(floats);
+    own.size = own.floats ? floats : 0;
+  }
+  return own.floats.get();
+}
+
+#if defined(__SSE2__) || defined(_M_X64)
+FlushDenormals::FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(before_) | 0x8040u); }
+FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(before_)); }
+#elif defined(__aarch64__)
+FlushDenormals::FlushDenormals() {
+  asm volatile("mrs %0, fpcr" : "=r"(before_));
+  asm volatile("msr fpcr, %0" ::"r"(before_ | (uint64_t{1} << 24)));
+}
+FlushDenormals::~FlushDenormals() { asm volatile("msr fpcr, %0" ::"r"(before_)); }
+#else
+FlushDenormals::FlushDenormals() : before_(0) {}
+FlushDenormals::~FlushDenormals() { (void)before_; }
+#endif
+
+void nameThread(const char* name) {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), name);
+#elif defined(__APPLE__)
+  pthread_setname_np(name);
+#else
+  (void)name;
+#endif
+}
+
+}  // namespace downhill

@@ -1,0 +1,98 @@
+// A pool of threads for one engine: tiles in, nothing out.
+//
+// The caller cuts its work into tiles on a grid that depends on the problem only, never on the number of threads, and a
+// tile's result depends on the tile alone. So threads decide who computes, never what: the bits are the same for any
+// number of them. The pool knows no order of tiles, no nesting, and one caller at a time.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "memory.h"
+
+namespace downhill {
+
+class Pool {
+ public:
+  // `threads` counts the caller: Pool(1) has none of its own. They start at the first use; where the system grants
+  // fewer, fewer work.
+  explicit Pool(int threads);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  int threads() const { return threads_; }
+
+  // Calls fn(tile, worker) once for each tile in [0, tiles) and returns when all have returned. `worker` in
+  // [0, threads) is whose scratch memory may be used.
+  template <class F>
+  void parallel(size_t tiles, F&& fn) {
+    if (threads_ == 1 || tiles <= 1) {
+      for (size_t tile = 0; tile < tiles; ++tile) fn(tile, 0);
+      return;
+    }
+    using Fn = std::remove_reference_t<F>;
+    share(
+        tiles, [](void* context, size_t tile, int worker) { (*static_cast<Fn*>(context))(tile, worker); },
+        const_cast<void*>(static_cast<const void*>(&fn)));
+  }
+
+  // At least `floats` floats that belong to `worker`, kept from call to call (allocated anew only to grow), with any
+  // content. Null if there is no memory.
+  float* scratch(int worker, size_t floats);
+
+ private:
+  using Call = void (*)(void* context, size_t tile, int worker);
+  void share(size_t tiles, Call call, void* context);
+  bool work(int worker);
+  void serve(int worker);
+  void start();
+
+  struct Scratch {
+    Block<float> floats;
+    size_t size = 0;
+  };
+
+  int threads_;
+  std::vector<std::thread> workers_;
+  std::vector<Scratch> scratch_;
+
+  // The job. `ticket_` is its number (high 32 bits) and the next tile to be taken (low). Whoever advances it from
+  // (job, tile) owns that tile, and knows that the job was not over, hence that what it read of it was of this job.
+  alignas(kCacheLine) std::atomic<uint64_t> ticket_{0};
+  std::atomic<size_t> tiles_{0};
+  std::atomic<Call> call_{nullptr};
+  std::atomic<void*> context_{nullptr};
+  alignas(kCacheLine) std::atomic<size_t> done_{0};
+
+  // Sleep, for those who have waited long.
+  alignas(kCacheLine) std::atomic<int> sleepers_{0};
+  std::atomic<bool> callerSleeps_{false};
+  std::atomic<bool> closing_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable finished_;
+};
+
+// While it lives, this thread flushes denormal numbers to zero, operands and results; then as it was before. Denormals
+// cost a hundred times a normal product, and no training has ever needed them.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  uint64_t before_;
+};
+
+// A name for this thread, seen in debuggers and top.
+void nameThread(const char* name);
+
+}  // namespace downhill
