@@ -10,7 +10,8 @@
  *   let sqrt be one instruction and loops with comparisons be vectorised.
  * - -ffp-contract=off: whether a*b+c rounds once or twice is written in the source, not left to the compiler, whose
  *   default differs (g++ fast, clang on). A fused step is spelled fma.
- * - No exceptions and no RTTI: errors are values, and nothing is thrown across the border.
+ * - No RTTI. Errors are values; exceptions are compiled in for two that the C++ library throws, memory and threads that are
+ *   not there, which are caught where they arise. Nothing is thrown across the border.
  * - The C++ library is linked in, so that the addon does not depend on its version; libgcc_s is not, since Node needs
  *   it anyway and a static one asks for glibc 2.35.
  */
@@ -39,10 +40,13 @@ const includes = () => ['native', folderOf('node-addon-api')]
 /** N-API's own headers, for a builder that brings none. */
 const nodeHeaders = () => [path.join(folderOf('node-api-headers'), 'include')]
 
+/** For the core alone, as its tests build it: with its assertions. */
+const coreDefines = () => openblas().defines
+
+/** For the addon. TypeScript has checked what comes in, so assertions cost without need. */
 function defines() {
-  return ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'].concat(
-    openblas().defines,
-  )
+  const node = ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED']
+  return ['NDEBUG', ...node, ...coreDefines()]
 }
 
 const cflags = () => [
@@ -53,7 +57,7 @@ const cflags = () => [
   '-fno-math-errno',
   '-fno-trapping-math',
   '-ffp-contract=off',
-  '-fno-exceptions',
+  '-fexceptions', // node-gyp's default is without
   '-fno-rtti',
   '-fvisibility=hidden',
   '-fvisibility-inlines-hidden',
@@ -81,7 +85,18 @@ function addonLdflags() {
 /** What comes last in a link. */
 const libraries = () => openblas().link
 
-const parts = { sources, coreSources, includes, nodeHeaders, defines, cflags, ldflags, addonLdflags, libraries }
+const parts = {
+  sources,
+  coreSources,
+  includes,
+  nodeHeaders,
+  coreDefines,
+  defines,
+  cflags,
+  ldflags,
+  addonLdflags,
+  libraries,
+}
 
 if (require.main === module) {
   const part = parts[/** @type {keyof typeof parts} */ (process.argv[2])]
