@@ -1,8 +1,9 @@
 /**
  * The three products of a dense layer in plain TypeScript: the specification of native/gemm.h.
  *
- * Sums run over k in increasing order, four terms at a time, in double; a float32 result is rounded once per four terms.
- * Rows are taken four at a time where there are so many, which reads each weight once for four rows.
+ * Every entry is one chain of sums, term after term in double, from the last k to the first (why that way round:
+ * docs/decisions/0004-golden-on-raw-inputs.md); a float32 result is rounded once per four terms. Four terms at a time
+ * read and write an entry once, which is where the speed comes from; that does not change the chain.
  */
 import type { Floats } from '../plan/plan'
 
@@ -83,26 +84,28 @@ function multiplyAdd(
   K: number,
   N: number,
 ): void {
-  let k = 0
-  for (; k + 4 <= K; k += 4) {
-    const b0 = k * bk
+  let k = K
+  for (; k % 4 !== 0; k--)
+    for (let m = 0; m < M; m++) {
+      const a = A[m * am + (k - 1) * ak]
+      const b = (k - 1) * bk
+      const c = m * cm
+      for (let n = 0; n < N; n++) C[c + n] += a * B[b + n]
+    }
+  for (; k > 0; k -= 4) {
+    const b0 = (k - 4) * bk
     const b1 = b0 + bk
     const b2 = b1 + bk
     const b3 = b2 + bk
     for (let m = 0; m < M; m++) {
-      const a = m * am + k * ak
+      const a = m * am + (k - 4) * ak
       const a0 = A[a]
       const a1 = A[a + ak]
       const a2 = A[a + 2 * ak]
       const a3 = A[a + 3 * ak]
       const c = m * cm
-      for (let n = 0; n < N; n++) C[c + n] += a0 * B[b0 + n] + a1 * B[b1 + n] + a2 * B[b2 + n] + a3 * B[b3 + n]
+      for (let n = 0; n < N; n++)
+        C[c + n] = C[c + n] + a3 * B[b3 + n] + a2 * B[b2 + n] + a1 * B[b1 + n] + a0 * B[b0 + n]
     }
   }
-  for (; k < K; k++)
-    for (let m = 0; m < M; m++) {
-      const a = A[m * am + k * ak]
-      const c = m * cm
-      for (let n = 0; n < N; n++) C[c + n] += a * B[k * bk + n]
-    }
 }

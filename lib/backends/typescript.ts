@@ -6,17 +6,14 @@
  * event loop, with nothing copied between.
  */
 
-import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { Dtype, Floats, Plan, Range, Report, Slice, Table } from '../plan/plan'
 import type { Backend, Bound, Engine } from './backend'
 import { Gate, StopFlag } from './gate'
 import { type Blocks, Interpreter } from './interpreter'
 import { type BoundTable, operationKeys } from './operations'
-import type { WorkerAnswer, WorkerSetup } from './typescript-worker'
-
-/** How long an idle worker is kept for the next slice. */
-const IDLE_MS = 1000
+import type { EngineSetup, WorkerAnswer, WorkerRequest } from './typescript-worker'
+import { borrowWorker, returnWorker } from './worker-pool'
 
 function sharedFloats(dtype: Dtype, length: number): Floats {
   return dtype === 'float64'
@@ -66,7 +63,6 @@ class TypescriptEngine implements Engine {
   readonly #stop = new StopFlag()
   readonly #interpreter: Interpreter
   #worker: Worker | null = null
-  #idle: NodeJS.Timeout | null = null
 
   constructor(
     readonly plan: Plan,
@@ -103,20 +99,22 @@ class TypescriptEngine implements Engine {
 
   runAsync(slice: Slice<Bound>): Promise<Report> {
     this.#stop.set(false)
-    const worker = this.#wake()
+    const setup = this.#worker ? null : this.#setup()
+    const worker = this.#worker ?? borrowWorker()
+    this.#worker = worker
     worker.ref()
     return new Promise<Report>((resolve, reject) => {
-      const settle = (act: () => void) => {
+      const settle = (act: () => void): void => {
         worker.off('message', onMessage).off('error', onError).off('exit', onExit)
         worker.unref()
-        this.#idle = setTimeout(() => this.#dismiss(), IDLE_MS).unref()
         act()
       }
-      const onMessage = (answer: WorkerAnswer) => settle(() => resolve(answer))
-      const onError = (error: Error) => settle(() => reject(error))
-      const onExit = () => settle(() => reject(new Error('the training thread ended')))
+      const onMessage = (answer: WorkerAnswer): void => settle(() => resolve(answer))
+      const onError = (error: Error): void => settle(() => reject(error))
+      const onExit = (): void => settle(() => reject(new Error('the training thread ended')))
       worker.on('message', onMessage).on('error', onError).on('exit', onExit)
-      worker.postMessage({ ...slice, data: (slice.data as BoundHere).table })
+      const request: WorkerRequest = { setup, slice: { ...slice, data: (slice.data as BoundHere).table } }
+      worker.postMessage(request)
     })
   }
 
@@ -135,7 +133,8 @@ class TypescriptEngine implements Engine {
   }
 
   close(): void {
-    this.#dismiss()
+    if (this.#worker) returnWorker(this.#worker)
+    this.#worker = null
   }
 
   #range({ at, length }: Range): Floats {
@@ -145,24 +144,8 @@ class TypescriptEngine implements Engine {
       : this.#blocks.own.subarray(at - shared, at - shared + length)
   }
 
-  #wake(): Worker {
-    if (this.#idle) clearTimeout(this.#idle)
-    if (this.#worker === null) {
-      const setup: WorkerSetup = {
-        plan: this.plan,
-        blocks: this.#blocks,
-        gate: this.#gate.memory,
-        stop: this.#stop.memory,
-      }
-      this.#worker = new Worker(join(__dirname, 'typescript-worker.js'), { workerData: setup, name: 'downhill' })
-    }
-    return this.#worker
-  }
-
-  #dismiss(): void {
-    if (this.#idle) clearTimeout(this.#idle)
-    this.#worker?.terminate()
-    this.#worker = null
+  #setup(): EngineSetup {
+    return { plan: this.plan, blocks: this.#blocks, gate: this.#gate.memory, stop: this.#stop.memory }
   }
 }
 
