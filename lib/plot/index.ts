@@ -19,7 +19,7 @@ export { type Axis, alike, type Chart, type Level, type Marks, type Series } fro
 export { type Page, renderHtml, type Section, type Table } from './html'
 export { type LossChartOptions, type Losses, lossChart, rises } from './loss'
 export { renderPng } from './png'
-export { formatNumber } from './scale'
+export { formatMeasured, formatNumber } from './scale'
 export { renderSvg, type SvgOptions } from './svg'
 export { renderTerminal, type TerminalOptions } from './terminal'
 

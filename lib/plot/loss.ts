@@ -5,7 +5,7 @@
  */
 
 import { type Chart, countFrom, type Level, type Series } from './chart'
-import { formatNumber } from './scale'
+import { formatMeasured } from './scale'
 
 /** What is drawn of a history; its `loss[i]` was measured before update i + 1. */
 export interface Losses {
@@ -40,7 +40,7 @@ export function rises(loss: ArrayLike<number>, tolerance = 1e-5): number[] {
 /** The chart of a history: its losses on a log scale, and marks where the training loss rose. */
 export function lossChart(history: Losses, options: LossChartOptions = {}): Chart {
   const { loss } = history
-  const fromTo = loss.length > 1 ? `${formatNumber(loss[0], 3)} → ${formatNumber(loss[loss.length - 1], 3)}` : undefined
+  const fromTo = loss.length > 1 ? `${formatMeasured(loss[0])} → ${formatMeasured(loss[loss.length - 1])}` : undefined
   const { title = 'Loss', note = fromTo, unit = 'epoch', first = 1, tolerance = 1e-5, levels } = options
   const curve = (name: string, y: ArrayLike<number>): Series => ({ name, y, x: countFrom(first, y.length) })
   const series = [curve('loss', loss)]

@@ -127,3 +127,10 @@ export function formatNumber(value: number, digits = 10): string {
   const text = size !== 0 && (size >= 1e6 || size < 1e-4) ? rounded.toExponential().replace('e+', 'e') : String(rounded)
   return text.replace(/^-/, '−')
 }
+
+/** A measured value in a sentence or a legend: three significant digits, and their zeros: 0.660, 12.0. */
+export function formatMeasured(value: number): string {
+  const size = Math.abs(value)
+  if (!Number.isFinite(value) || size === 0 || size < 1e-4 || size >= 1000) return formatNumber(value, 3)
+  return value.toPrecision(3).replace('-', '−')
+}

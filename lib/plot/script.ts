@@ -115,7 +115,7 @@ function draw(figure) {
   caption.append(element('b', chart.title))
   for (const note of chart.notes) caption.append(element('small', note))
   for (const { name, value } of chart.levels) {
-    caption.append(element('small', '┄ ' + name + ' ' + scales.formatNumber(value, 3)))
+    caption.append(element('small', '┄ ' + name + ' ' + scales.formatMeasured(value)))
   }
   for (const { name } of chart.marks) {
     const line = element('small', '╷ ' + name)

@@ -4,7 +4,7 @@
  */
 
 import { type Chart, type Frame, frame, type Marks, thin, xTicks } from './chart'
-import { formatNumber, place, ticks } from './scale'
+import { formatMeasured, formatNumber, place, ticks } from './scale'
 import { LOOKS, type Look, seriesLook } from './style'
 
 export interface SvgOptions {
@@ -171,7 +171,7 @@ function legend(framed: Frame, room: number): Item[][] {
     })
   }
   for (const { name, value } of framed.levels) {
-    items.push({ name: `${name} ${formatNumber(value, 3)}`, colours: LOOKS.level, dash: [1, 4], path: 'h18' })
+    items.push({ name: `${name} ${formatMeasured(value)}`, colours: LOOKS.level, dash: [1, 4], path: 'h18' })
   }
   for (const { name } of framed.marks) {
     items.push({

@@ -6,7 +6,7 @@
  */
 
 import { type Chart, type Frame, frame, thin, xTicks } from './chart'
-import { formatNumber, place, ticks } from './scale'
+import { formatMeasured, formatNumber, place, ticks } from './scale'
 import { LOOKS, seriesLook } from './style'
 
 export interface TerminalOptions {
@@ -224,7 +224,7 @@ function legend(framed: Frame, width: number): Run[][] {
   for (const level of framed.levels) {
     items.push([
       { text: '⠄⠄', ansi: LOOKS.level.ansi },
-      { text: ` ${level.name} ${formatNumber(level.value, 3)}`, ansi: PLAIN },
+      { text: ` ${level.name} ${formatMeasured(level.value)}`, ansi: PLAIN },
     ])
   }
   for (const m of framed.marks)
