@@ -5,10 +5,11 @@ import { ACTIVATIONS, type ActivationName } from './activations'
 import type { Coding, Known, Task } from './data/targets'
 import { DownhillError } from './errors'
 import { dense, type LayerSpec } from './layers'
-import { type LossName, type LossSpec, lossRow, placeLoss, readLoss } from './losses'
+import { LOSS_KERNELS, type LossKernel, type LossName, type LossSpec, lossRow, placeLoss, readLoss } from './losses'
 import type { Config } from './options'
 import { outputActivation } from './plan/compile'
 import { type Model, outputsOf } from './plan/layout'
+import type { Floats, Table } from './plan/plan'
 
 /** What a task needs at the output where nothing else was asked for. */
 const OUTPUTS: { readonly [T in Task]: { readonly activation: ActivationName; readonly loss: LossName } } = {
@@ -81,13 +82,24 @@ export function blueprint(
 }
 
 /**
- * The activation that turns a network's outputs into probabilities where its own output layer does not: that of the
- * loss, when the loss reads the outputs as logits. Null where outputs are taken as they are.
+ * The network's outputs as probabilities, in place: where the loss reads them as logits and the output layer leaves them
+ * so, the loss's own activation is one step further. Else they are taken as they are.
  */
-export function pendingLink({ model, loss }: Blueprint): string | null {
+export function toProbabilities({ model, loss }: Blueprint, outputs: Floats): Floats {
   const row = lossRow(loss)
   const activation = outputActivation(model)
   const site = placeLoss(loss, activation)
-  const isLogits = row.link !== undefined && row.logits !== row.probabilities && site.kernel === row.logits
-  return isLogits && !site.fused && !ACTIVATIONS.get(activation)?.isProbability ? (row.link as string) : null
+  const readsLogits = row.logits !== row.probabilities && site.kernel === row.logits
+  if (row.link === undefined || !readsLogits || site.fused || ACTIVATIONS.get(activation)?.isProbability) return outputs
+  const width = outputsOf(model)
+  ACTIVATIONS.get(row.link)?.forward(outputs, outputs, outputs.length / width, width)
+  return outputs
+}
+
+/** The loss of outputs in the caller's units, by the specification's own kernel. */
+export function lossOf({ model, loss }: Blueprint, { y, rows, targets }: Table, outputs: Floats): number {
+  const { kernel, scale, overRows, parameter } = placeLoss(loss, outputActivation(model))
+  const O = outputs.length / rows
+  const s = overRows ? scale(O) / rows : scale(O)
+  return (LOSS_KERNELS.get(kernel) as LossKernel).compute(outputs, y as Floats, null, rows, O, targets, s, parameter)
 }

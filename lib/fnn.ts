@@ -4,34 +4,28 @@
  * It reads what it is given, checks all of it before anything changes, and hands it to the rooms below: data/ for x and
  * y, build.ts and network.ts for the network, train/ for the loop. It computes nothing itself.
  */
-import { ACTIVATIONS } from './activations'
 import type { Bound, Engine } from './backends/backend'
-import { type Blueprint, blueprint, knownOf, pendingLink, taskOfOptions } from './build'
-import { type FeatureTable, type Inputs, type Matrix, readFeatures, selectRows } from './data/matrix'
-import { splitRows } from './data/split'
-import { fitStandardization, type Standardization, standardize, unstandardize } from './data/standardize'
+import { type Blueprint, blueprint, knownOf, lossOf, taskOfOptions, toProbabilities } from './build'
+import { type Codec, encodeInputs, encodePair, fitCodec, type Pair, restoreOutputs, splitPair } from './data/codec'
+import { type Inputs, type Matrix, readFeatures } from './data/matrix'
 import {
   type Coding,
-  classIndices,
   decodeOutputs,
   decodeProbabilities,
-  encodeTargets,
   inferCoding,
+  type Known,
   type Label,
   readPair,
   readTargets,
-  selectTargets,
   type Targets,
-  type TargetTable,
 } from './data/targets'
 import { DownhillError } from './errors'
-import { LOSS_KERNELS, lossRow, placeLoss } from './losses'
+import { lossRow } from './losses'
 import { defaultMetric } from './metrics'
 import { checkNumber, RANGES } from './names'
 import { firstNonFinite, Network } from './network'
 import type { OptimizerSpec } from './optimizers'
 import { type Config, type ModelOptions, readModelOptions } from './options'
-import { outputActivation } from './plan/compile'
 import { explainProgram } from './plan/explain'
 import type { Floats, Report, Slice, Table } from './plan/plan'
 import { checkPlotPath } from './plot'
@@ -58,14 +52,12 @@ export interface Evaluation {
   readonly [metric: string]: number | undefined
 }
 
-/** What is settled by the first data: how y is coded, how columns are scaled, and the network. */
+/** A network, and how data go into it and come out. */
 interface Built {
   readonly network: Network
   readonly blueprint: Blueprint
   /** null until the first fit where the net was built before any y was seen. */
-  readonly coding: Coding | null
-  readonly inputScaler: Standardization | null
-  readonly targetScaler: Standardization | null
+  readonly codec: Codec | null
 }
 
 /** A training under way: what stops it. */
@@ -86,7 +78,6 @@ interface Prepared {
   readonly job: Job
   readonly engine: Engine
   readonly recorder: Recorder
-  readonly network: Network
   readonly optimizer: OptimizerSpec
   readonly keepsState: boolean
   readonly data: readonly Bound[]
@@ -115,8 +106,10 @@ export class FNN<L extends Label = Label> {
     const { inputs, outputs, layers } = this.#config
     const task = taskOfOptions(this.#config)
     const width = layers?.findLast((layer) => layer.kind === 'dense')?.units ?? outputs
-    if (inputs !== null && width !== null && task !== null)
-      this.#built = this.#build(null, blueprint(this.#config, inputs, { task, outputs: width }), null, null)
+    if (inputs !== null && width !== null && task !== null) {
+      const plans = blueprint(this.#config, inputs, { task, outputs: width })
+      this.#built = { network: this.#networkFor(plans), blueprint: plans, codec: null }
+    }
   }
 
   // -------------------------------------------------------------------------------------------------- training
@@ -189,33 +182,31 @@ export class FNN<L extends Label = Label> {
   ): Prepared {
     this.#refuseBusy('fit')
     if (typeof settings.plot === 'string') checkPlotPath(settings.plot)
-    const { inputs, dtype } = this.#config
-    const width = this.#built?.network.model.inputs ?? inputs ?? undefined
-    const outputs = this.#built?.coding?.outputs
-    const pair = readPair(x, y, { ...(width && { inputs: width }), ...(outputs && { outputs }), dtype })
-    const coding = this.#built?.coding ?? inferCoding(pair.targets, this.#known())
-    const parts = this.#split(pair.features, pair.targets, coding, settings, width)
-    const { train, held } = parts
-
-    const scalers = this.#built?.coding
-      ? { inputs: this.#built.inputScaler, targets: this.#built.targetScaler }
-      : this.#fitScalers(train, coding)
+    const { standardize, dtype } = this.#config
+    const pair = this.#read(x, y)
+    const coding = this.#built?.codec?.coding ?? inferCoding(pair.targets, this.#known())
+    const [train, held] = this.#split(pair, coding, settings)
+    const codec = this.#built?.codec ?? fitCodec(train, coding, standardize)
     const plans = this.#built?.blueprint ?? blueprint(this.#config, train.features.columns, coding)
-    const table = this.#table(train.features, train.targets, coding, plans, scalers.inputs, scalers.targets)
-    const heldTable = held && this.#table(held.features, held.targets, coding, plans, scalers.inputs, scalers.targets)
+    const form = lossRow(plans.loss).classTargets
+    const table = encodePair(codec, train, form, dtype)
+    const heldTable = held && encodePair(codec, held, form, dtype)
     if (heldTable && heldTable.targets !== table.targets)
       throw new DownhillError('ERR_SHAPE', 'Expected the validation y in the same form as y, labels or probabilities.')
 
-    this.#built = this.#built?.coding ? this.#built : this.#build(coding, plans, scalers.inputs, scalers.targets)
-    const { network } = this.#built
+    const built = { network: this.#networkFor(plans), blueprint: plans, codec }
+    this.#built = built
+    const { network } = built
     recorder.backend = network.backendName
     const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
     const engine = network.trainer(settings.optimizer, batch, table.targets, isAsync)
     const carried = keepsState ? this.#carriedFor(settings.optimizer) : null
     if (carried) engine.write(engine.plan.state, carried.state)
     const data = engine.bind(table)
-    const validation = heldTable && { data: engine.bind(heldTable), metrics: this.#metricsOf(heldTable, coding) }
-    const { layout } = network
+    const validation = heldTable && {
+      data: engine.bind(heldTable),
+      metrics: ({ output }: Report) => metricOf(coding, heldTable, toProbabilities(plans, output as Floats)),
+    }
     const job: Job = {
       settings,
       data,
@@ -228,10 +219,10 @@ export class FNN<L extends Label = Label> {
         read: () => engine.read(engine.plan.parameters),
         write: (values) => engine.write(engine.plan.parameters, values),
       },
-      suspect: () => firstNonFinite(engine.read(engine.plan.gradients), layout),
+      suspect: () => firstNonFinite(engine.read(engine.plan.gradients), network.layout),
     }
     const bound = validation ? [data, validation.data] : [data]
-    return { job, engine, recorder, network, optimizer: settings.optimizer, keepsState, data: bound }
+    return { job, engine, recorder, optimizer: settings.optimizer, keepsState, data: bound }
   }
 
   /** Keeps what the next fit or partialFit goes on from. */
@@ -282,28 +273,29 @@ export class FNN<L extends Label = Label> {
 
   /** Loss, and accuracy (classes) or r2 (regression). */
   evaluate(x: Inputs, y: Targets): Evaluation {
-    const built = this.#fitted('evaluate')
-    const { table, raw } = this.#pair(built, x, y)
-    const report = built.network.evaluate(table)
-    const outputs = this.#linked(built, report.output as Floats)
+    const { network, blueprint: plans, codec } = this.#requireCodec('evaluate', y)
+    const { dtype } = this.#config
+    const pair = this.#read(x, y)
+    const form = lossRow(plans.loss).classTargets
+    const table = encodePair(codec, pair, form, dtype)
+    const report = network.evaluate(table)
     const modelLoss = report.loss[0]
-    if (built.targetScaler === null) return { loss: modelLoss, modelLoss, ...metricOf(built.coding, table, outputs) }
-    const undone = unstandardize(outputs, built.targetScaler)
-    const own: Table = { ...table, y: raw }
-    return { loss: this.#lossOf(built, own, undone), modelLoss, ...metricOf(built.coding, own, undone) }
+    const outputs = restoreOutputs(codec, toProbabilities(plans, report.output as Floats))
+    const own = codec.targets ? encodePair({ ...codec, inputs: null, targets: null }, pair, form, dtype) : table
+    const loss = codec.targets ? lossOf(plans, own, outputs) : modelLoss
+    return { loss, modelLoss, ...metricOf(codec.coding, own, outputs) }
   }
 
   /** The loss as configured, in the model's units: no penalty, no dropout. */
   loss(x: Inputs, y: Targets): number {
-    const built = this.#builtFor('loss', y)
-    return built.network.evaluate(this.#pair(built, x, y).table).loss[0]
+    return this.#requireBuilt('loss').network.evaluate(this.#table(x, y, 'loss')).loss[0]
   }
 
   /** The loss as `loss` gives it, and its gradient, a copy, one entry a parameterised layer. */
   gradients(x: Inputs, y: Targets): { loss: number; layers: LayerParameters[] } {
-    const built = this.#builtFor('gradients', y)
-    const { loss, gradient } = built.network.gradient(this.#pair(built, x, y).table)
-    return { loss, layers: readParameters(gradient, built.network.layout) }
+    const { network } = this.#requireBuilt('gradients')
+    const { loss, gradient } = network.gradient(this.#table(x, y, 'gradients'))
+    return { loss, layers: readParameters(gradient, network.layout) }
   }
 
   /** A copy of the parameters, one entry a parameterised layer; weights are inputs × units. @throws ERR_STATE */
@@ -336,12 +328,11 @@ export class FNN<L extends Label = Label> {
 
   /** The compiled training step. @param options those of `fit` that decide it */
   explain(options: Pick<FitOptions, 'optimizer' | 'batchSize'> = {}): string {
-    const { network, coding } = this.#requireBuilt('explain')
+    const { network, codec } = this.#requireBuilt('explain')
     const { optimizer, batchSize } = readFitOptions(options)
-    const isIndexed = lossRow(network.loss).classTargets === 'index' && coding?.task !== 'regression'
-    const outputs = network.layout.widths[network.layout.widths.length - 1]
+    const isIndexed = lossRow(network.loss).classTargets === 'index' && codec?.coding.task !== 'regression'
     const rows = batchSize === 'full' ? Number.MAX_SAFE_INTEGER : batchSize
-    return explainProgram(network.trainingPlan(optimizer, rows, isIndexed ? 1 : outputs), 'train')
+    return explainProgram(network.trainingPlan(optimizer, rows, isIndexed ? 1 : network.outputs), 'train')
   }
 
   /** Name of the backend that runs this model; null before it is built. */
@@ -351,139 +342,56 @@ export class FNN<L extends Label = Label> {
 
   // -------------------------------------------------------------------------------------------------- inside
 
-  #known() {
-    const known = knownOf(this.#config)
-    const { network } = this.#built ?? {}
-    return network ? { ...known, outputs: network.layout.widths[network.layout.widths.length - 1] } : known
-  }
-
-  #build(
-    coding: Coding | null,
-    plans: Blueprint,
-    inputScaler: Standardization | null,
-    targetScaler: Standardization | null,
-  ): Built {
+  #networkFor(plans: Blueprint): Network {
     const { dtype, backend, threads, initScale } = this.#config
-    const network = this.#built?.network ?? new Network({ ...plans, dtype, backend, threads }, this.seed, initScale)
-    return { network, blueprint: plans, coding, inputScaler, targetScaler }
+    return this.#built?.network ?? new Network({ ...plans, dtype, backend, threads }, this.seed, initScale)
   }
 
-  #fitScalers(
-    { features, targets }: Part,
-    coding: Coding,
-  ): { inputs: Standardization | null; targets: Standardization | null } {
-    const asked = this.#config.standardize
-    const isRegression = coding.task === 'regression'
-    return {
-      inputs: asked === true || asked === 'inputs' ? fitStandardization(features) : null,
-      targets:
-        isRegression && (asked === true || asked === 'targets')
-          ? fitStandardization(numbersOf(targets), undefined, 'y')
-          : null,
-    }
+  #known(): Known {
+    const known = knownOf(this.#config)
+    return this.#built ? { ...known, outputs: this.#built.network.outputs } : known
   }
 
-  #split(
-    features: FeatureTable,
-    targets: TargetTable,
-    coding: Coding,
-    settings: FitSettings,
-    width: number | undefined,
-  ) {
-    const { validation } = settings
-    if (validation === null) return { train: { features, targets }, held: null }
-    if (typeof validation === 'object') {
-      const pair = readPair(validation.x, validation.y, {
-        inputs: width ?? features.columns,
-        dtype: this.#config.dtype,
-      })
-      return { train: { features, targets }, held: pair }
-    }
-    const split = splitRows(features.rows, validation, { seed: this.seed, classes: classIndices(targets, coding) })
-    const part = (rows: Uint32Array): Part => ({
-      features: selectRows(features, rows),
-      targets: selectTargets(targets, rows),
-    })
-    return { train: part(split.train), held: part(split.validation) }
+  #read(x: unknown, y: unknown): Pair {
+    const inputs = this.#built?.network.model.inputs ?? this.#config.inputs ?? undefined
+    const outputs = this.#built?.network.outputs
+    return readPair(x, y, { inputs, outputs, dtype: this.#config.dtype })
   }
 
-  /** A table as the backend binds it. */
-  #table(
-    features: FeatureTable,
-    targets: TargetTable,
-    coding: Coding,
-    { loss }: Blueprint,
-    inputScaler: Standardization | null,
-    targetScaler: Standardization | null,
-  ): Table {
-    const { dtype } = this.#config
-    const scaled = inputScaler ? standardize(features, inputScaler, dtype) : features
-    const numbers = targetScaler ? standardize(numbersOf(targets), targetScaler, dtype, 'y') : null
-    const encoded = numbers
-      ? { y: numbers.x as Floats, targets: numbers.columns }
-      : encodeTargets(targets, coding, lossRow(loss).classTargets, dtype)
-    return { ...scaled, ...encoded }
+  /** The rows that train, and those held out. */
+  #split(pair: Pair, coding: Coding, { validation }: FitSettings): [Pair, Pair | null] {
+    if (validation === null) return [pair, null]
+    if (typeof validation === 'number') return splitPair(pair, validation, this.seed, coding)
+    const inputs = pair.features.columns
+    const { outputs } = coding
+    return [pair, readPair(validation.x, validation.y, { inputs, outputs, dtype: this.#config.dtype })]
   }
 
-  #pair(built: Built & { coding: Coding }, x: unknown, y: unknown): { table: Table; raw: Floats } {
-    const { network, coding, blueprint: plans, inputScaler, targetScaler } = built
-    const { dtype } = this.#config
-    const { features, targets } = readPair(x, y, { inputs: network.model.inputs, outputs: coding.outputs, dtype })
-    const table = this.#table(features, targets, coding, plans, inputScaler, targetScaler)
-    const raw = targetScaler ? encodeTargets(targets, coding, 'dense', dtype).y : (table.y as Floats)
-    return { table, raw }
+  #table(x: unknown, y: unknown, call: string): Table {
+    const { blueprint: plans, codec } = this.#requireCodec(call, y)
+    return encodePair(codec, this.#read(x, y), lossRow(plans.loss).classTargets, this.#config.dtype)
   }
 
-  /** Outputs as probabilities or values in the caller's units. */
+  /** Outputs as probabilities, or as values in the caller's units. */
   #outputs(x: unknown, call: string): { outputs: Floats; rows: number; coding: Coding } {
-    const built = this.#requireBuilt(call)
-    const { network, inputScaler, targetScaler } = built
+    const { network, blueprint: plans, codec } = this.#requireBuilt(call)
     const { dtype } = this.#config
     const features = readFeatures(x, { inputs: network.model.inputs, dtype })
-    const scaled = inputScaler ? standardize(features, inputScaler, dtype) : features
-    const outputs = this.#linked(built, network.predict(scaled.x, scaled.rows, scaled.scale))
-    const coding = built.coding ?? this.#codingBeforeFit(network)
-    return { outputs: targetScaler ? unstandardize(outputs, targetScaler) : outputs, rows: features.rows, coding }
-  }
-
-  /** Where the loss reads outputs as logits and the output layer leaves them so, probabilities are one step further. */
-  #linked({ blueprint: plans, network }: Built, outputs: Floats): Floats {
-    const link = pendingLink(plans)
-    if (link === null) return outputs
-    const width = network.layout.widths[network.layout.widths.length - 1]
-    ACTIVATIONS.get(link)?.forward(outputs, outputs, outputs.length / width, width)
-    return outputs
-  }
-
-  /** The loss of outputs in the caller's units, by the specification's own kernel. */
-  #lossOf({ blueprint: { model, loss } }: Built, table: Table, outputs: Floats): number {
-    const { kernel, scale, overRows, parameter } = placeLoss(loss, outputActivation(model))
-    const O = outputs.length / table.rows
-    const s = overRows ? scale(O) / table.rows : scale(O)
-    return LOSS_KERNELS.get(kernel)?.compute(
-      outputs,
-      table.y as Floats,
-      null,
-      table.rows,
-      O,
-      table.targets,
-      s,
-      parameter,
-    ) as number
-  }
-
-  #metricsOf(table: Table, coding: Coding): (report: Report) => Record<string, number> {
-    return (report) => metricOf(coding, table, this.#linked(this.#built as Built, report.output as Floats))
+    const scaled = codec ? encodeInputs(codec, features, dtype) : features
+    const outputs = toProbabilities(plans, network.predict(scaled.x, scaled.rows, scaled.scale))
+    return {
+      outputs: codec ? restoreOutputs(codec, outputs) : outputs,
+      rows: features.rows,
+      coding: codec?.coding ?? this.#codingBeforeFit(network),
+    }
   }
 
   /** A net built from options alone that has seen no y: classes are the numbers 0 … K−1. */
-  #codingBeforeFit(network: Network): Coding {
+  #codingBeforeFit({ outputs }: Network): Coding {
     const task = taskOfOptions(this.#config) ?? 'regression'
-    const outputs = network.layout.widths[network.layout.widths.length - 1]
-    const count = Math.max(2, outputs)
-    const isClasses = task === 'binary' || task === 'multiclass'
-    const classes = this.#config.classes ?? (isClasses ? Array.from({ length: count }, (_, k) => k) : null)
-    return { task, outputs, classes }
+    const isOfClasses = task === 'binary' || task === 'multiclass'
+    const numbers = Array.from({ length: Math.max(2, outputs) }, (_, k) => k)
+    return { task, outputs, classes: this.#config.classes ?? (isOfClasses ? numbers : null) }
   }
 
   #requireBuilt(call: string): Built {
@@ -495,30 +403,16 @@ export class FNN<L extends Label = Label> {
   }
 
   /** For calls that compare with y: a net that has seen none yet codes this one, for this call only. */
-  #builtFor(call: string, y: unknown): Built & { coding: Coding } {
+  #requireCodec(call: string, y: unknown): Built & { codec: Codec } {
     const built = this.#requireBuilt(call)
-    return { ...built, coding: built.coding ?? inferCoding(readTargets(y), this.#known()) }
-  }
-
-  #fitted(call: string): Built & { coding: Coding } {
-    const built = this.#requireBuilt(call)
-    return { ...built, coding: built.coding ?? this.#codingBeforeFit(built.network) }
+    if (built.codec) return { ...built, codec: built.codec }
+    return { ...built, codec: { coding: inferCoding(readTargets(y), this.#known()), inputs: null, targets: null } }
   }
 
   #refuseBusy(call: string): void {
     if (this.#training)
       throw new DownhillError('ERR_BUSY', `Expected an idle model for ${call} but it is training; await its run first.`)
   }
-}
-
-interface Part {
-  readonly features: FeatureTable
-  readonly targets: TargetTable
-}
-
-/** Targets that are numbers, as a table that can be scaled. */
-function numbersOf({ rows, columns, values, scale }: TargetTable): FeatureTable {
-  return { rows, columns, x: values as Floats | Uint8Array, scale }
 }
 
 /** The metric that goes with a task, by name. */

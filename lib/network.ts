@@ -49,6 +49,10 @@ export class Network {
   get loss(): LossSpec {
     return this.#options.loss
   }
+  /** Units of the last layer. */
+  get outputs(): number {
+    return this.layout.widths[this.layout.widths.length - 1]
+  }
   get backendName(): string {
     return this.#backend.name
   }

@@ -106,7 +106,12 @@ export function readPair(
 /** The rows of `y` at `indices`, in that order, copied. */
 export function selectTargets(y: TargetTable, indices: Uint32Array): TargetTable {
   const { columns, scale } = y
-  if (y.labels) return { ...y, rows: indices.length, labels: Array.from(indices, (r) => (y.labels as readonly (string | boolean)[])[r]) }
+  if (y.labels)
+    return {
+      ...y,
+      rows: indices.length,
+      labels: Array.from(indices, (r) => (y.labels as readonly (string | boolean)[])[r]),
+    }
   const values = y.values as Floats | Uint8Array
   return { ...y, rows: indices.length, values: selectRows({ x: values, rows: y.rows, columns, scale }, indices).x }
 }

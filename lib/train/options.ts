@@ -1,12 +1,14 @@
 /**
  * What `fit` may be asked for, read in four steps: defaults, check, interpret, check again.
  */
+import type { Inputs } from '../data/matrix'
+import type { Targets } from '../data/targets'
 import { expected, refuseUnknown } from '../errors'
 import { checkBoolean, checkName, checkNumber, RANGES } from '../names'
 import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } from '../optimizers'
 
 /** Options of `fit`, `fitSync` and `partialFit`. `X` and `Y` are the kinds of data the model takes. */
-export interface FitOptions<X = unknown, Y = unknown> {
+export interface FitOptions<X = Inputs, Y = Targets> {
   /** Passes over the data; a positive integer. @default 100 */
   epochs?: number
   /** ≥ 0. @default the optimizer factory's, else 0.01 for sgd and rmsprop, 0.001 for the adam family */

@@ -1,0 +1,72 @@
+/**
+ * The codec: how a model's data become the table that a backend binds, and how outputs become the caller's again.
+ *
+ * It is fitted once, on the rows that train, and is plain data kept with the model. Coding of labels is targets.ts,
+ * scaling of columns standardize.ts; this file only puts the two together.
+ */
+import type { Dtype, Floats, Table } from '../plan/plan'
+import { type FeatureTable, selectRows } from './matrix'
+import { splitRows } from './split'
+import { fitStandardization, type Standardization, standardize, unstandardize } from './standardize'
+import { type Coding, classIndices, encodeTargets, selectTargets, type TargetTable } from './targets'
+
+export interface Codec {
+  readonly coding: Coding
+  /** null: columns are taken as they come. */
+  readonly inputs: Standardization | null
+  /** null: targets are taken as they come; of a regression only. */
+  readonly targets: Standardization | null
+}
+
+/** x and y as read, row by row the same samples. */
+export interface Pair {
+  readonly features: FeatureTable
+  readonly targets: TargetTable
+}
+
+/** What to standardize; targets only where they are numbers. */
+export type StandardizeOption = boolean | 'inputs' | 'targets'
+
+/** @throws ERR_DATA where a column's values lie too far apart to be standardized */
+export function fitCodec({ features, targets }: Pair, coding: Coding, option: StandardizeOption): Codec {
+  const wantsInputs = option === true || option === 'inputs'
+  const wantsTargets = coding.task === 'regression' && (option === true || option === 'targets')
+  return {
+    coding,
+    inputs: wantsInputs ? fitStandardization(features) : null,
+    targets: wantsTargets ? fitStandardization(numbersOf(targets), undefined, 'y') : null,
+  }
+}
+
+/** x as the network takes it. @throws ERR_SHAPE, ERR_DATA */
+export function encodeInputs({ inputs }: Pick<Codec, 'inputs'>, features: FeatureTable, dtype: Dtype): FeatureTable {
+  return inputs ? standardize(features, inputs, dtype) : features
+}
+
+/** x and y as a backend binds them; classes in the form the loss takes. @throws ERR_SHAPE, ERR_DATA */
+export function encodePair(codec: Codec, { features, targets }: Pair, form: 'index' | 'dense', dtype: Dtype): Table {
+  const x = encodeInputs(codec, features, dtype)
+  if (codec.targets === null) return { ...x, ...encodeTargets(targets, codec.coding, form, dtype) }
+  const y = standardize(numbersOf(targets), codec.targets, dtype, 'y')
+  return { ...x, y: y.x, targets: y.columns }
+}
+
+/** Outputs of the network in the caller's units. */
+export function restoreOutputs({ targets }: Pick<Codec, 'targets'>, outputs: Floats): Floats {
+  return targets ? unstandardize(outputs, targets) : outputs
+}
+
+/** Rows that train and rows held out: a share drawn by the seed, each class keeping its own. @throws ERR_SHAPE */
+export function splitPair({ features, targets }: Pair, share: number, seed: number, coding: Coding): [Pair, Pair] {
+  const { train, validation } = splitRows(features.rows, share, { seed, classes: classIndices(targets, coding) })
+  const part = (rows: Uint32Array): Pair => ({
+    features: selectRows(features, rows),
+    targets: selectTargets(targets, rows),
+  })
+  return [part(train), part(validation)]
+}
+
+/** Targets that are numbers, as a table that can be scaled. */
+function numbersOf({ rows, columns, values, scale }: TargetTable): FeatureTable {
+  return { rows, columns, x: values as Floats | Uint8Array, scale }
+}
