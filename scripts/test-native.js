@@ -1,0 +1,112 @@
+/**
+ * Builds the C++ core with its tests (test/native/*.cc), without Node, and runs them. Sources and flags are the addon's,
+ * assertions on.
+ *
+ *     node scripts/test-native.js [--sanitize address | thread] [--no-run] [word …]
+ *
+ * Runs the tests whose names contain a word, or all. --sanitize: `address` stands for AddressSanitizer and
+ * UndefinedBehaviorSanitizer, without suppressions; `thread` for ThreadSanitizer, which cannot see into OpenBLAS, so
+ * that build runs on its own loops. Objects are kept in build/core, by flags; only what is older than a source or a
+ * header is compiled again.
+ */
+const { spawn, spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+const { parseArgs } = require('node:util')
+const { root, compiler } = require('./tools')
+const { openblasNow } = require('./openblas')
+const recipe = require('./recipe')
+
+/** Flags by sanitizer; -O1 keeps their stacks readable. */
+const sanitizers = {
+  none: [],
+  address: [
+    '-O1',
+    '-g',
+    '-fno-omit-frame-pointer',
+    '-fsanitize=address,undefined',
+    '-fno-sanitize=object-size',
+    '-fno-sanitize-recover=undefined',
+  ],
+  thread: ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=thread'],
+}
+
+/** @param {string} folder @param {string} ending */
+const filesIn = (folder, ending) =>
+  fs
+    .readdirSync(path.join(root, folder))
+    .filter((name) => name.endsWith(ending))
+    .map((name) => path.join(folder, name))
+
+/** @param {string} file */
+const timeOf = (file) => (fs.existsSync(file) ? fs.statSync(file).mtimeMs : 0)
+
+/** Runs compilers, as many at once as there are cores. @param {string[][]} commands */
+async function runAll(commands) {
+  const cxx = /** @type {string} */ (compiler())
+  let failures = 0
+  const work = async () => {
+    for (let args = commands.pop(); args && failures === 0; args = commands.pop()) {
+      const child = spawn(cxx, args, { cwd: root, stdio: 'inherit' })
+      const code = await new Promise((resolve) => child.on('close', resolve))
+      if (code !== 0) failures++
+    }
+  }
+  await Promise.all(Array.from({ length: os.availableParallelism() }, work))
+  return failures === 0
+}
+
+/**
+ * @param {keyof typeof sanitizers} sanitizer
+ * @returns {Promise<string | null>} the program, or null if it does not compile
+ */
+async function build(sanitizer) {
+  openblasNow()
+  const withBlas = sanitizer !== 'thread'
+  const folder = path.join(root, 'build', 'core', sanitizer)
+  fs.mkdirSync(folder, { recursive: true })
+  const flags = [
+    ...recipe.cflags(),
+    ...sanitizers[sanitizer],
+    ...(withBlas ? recipe.coreDefines() : []).map((define) => `-D${define}`),
+    ...['native', 'test/native'].map((include) => `-I${include}`),
+  ]
+  const flagsFile = path.join(folder, 'flags')
+  const isSame = fs.existsSync(flagsFile) && fs.readFileSync(flagsFile, 'utf8') === flags.join('\n')
+  const headers = [...filesIn('native', '.h'), ...filesIn('test/native', '.h')]
+  const newest = isSame ? Math.max(...headers.map((header) => timeOf(path.join(root, header)))) : Number.MAX_VALUE
+  const sources = [...recipe.coreSources(), ...filesIn('test/native', '.cc')]
+  const objects = sources.map((source) => path.join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`))
+  const commands = sources.flatMap((source, i) => {
+    const isFresh = timeOf(objects[i]) > Math.max(newest, timeOf(path.join(root, source)))
+    return isFresh ? [] : [[...flags, '-c', source, '-o', objects[i]]]
+  })
+  if (!(await runAll(commands))) return null
+  fs.writeFileSync(flagsFile, flags.join('\n'))
+  const program = path.join(folder, 'test')
+  const link = [...objects, ...sanitizers[sanitizer], ...recipe.ldflags(), ...(withBlas ? recipe.libraries() : [])]
+  // A sanitizer brings a library of its own that wants the shared C++ library beside it.
+  const args = sanitizer === 'none' ? link : link.filter((flag) => flag !== '-static-libstdc++')
+  return (await runAll([[...args, '-o', program]])) ? program : null
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { sanitize: { type: 'string', default: 'none' }, 'no-run': { type: 'boolean', default: false } },
+  })
+  const sanitizer = values.sanitize
+  if (sanitizer !== 'none' && sanitizer !== 'address' && sanitizer !== 'thread') {
+    throw new Error('--sanitize takes address or thread')
+  }
+  const program = await build(sanitizer)
+  if (program === null) {
+    process.exitCode = 1
+  } else if (!values['no-run']) {
+    const { status } = spawnSync(program, positionals, { cwd: root, stdio: 'inherit' })
+    process.exitCode = status ?? 1
+  }
+}
+
+main()
