@@ -110,7 +110,8 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     const scale = 1 / (1 - rate)
     return ({ rows, offset, seed, step }) => {
       const key = maskKey(seed, stream, step)
-      for (let i = 0; i < rows * O; i++) vy[i] = maskBits(key, offset * O + i) >= threshold ? vx[i] * scale : 0
+      // A factor, not a choice: NaN must not vanish where it is dropped.
+      for (let i = 0; i < rows * O; i++) vy[i] = vx[i] * (maskBits(key, offset * O + i) >= threshold ? scale : 0)
     }
   },
 
