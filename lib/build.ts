@@ -2,7 +2,7 @@
  * From options and what the first data say to a network: layers and loss filled in where the caller left them out.
  */
 import { ACTIVATIONS, type ActivationName } from './activations'
-import type { Coding, Known, Task } from './data/targets'
+import { type Coding, checkKnown, type Known, type Task } from './data/targets'
 import { DownhillError } from './errors'
 import { dense, type LayerSpec } from './layers'
 import { LOSS_KERNELS, type LossKernel, type LossName, type LossSpec, lossRow, placeLoss, readLoss } from './losses'
@@ -30,8 +30,10 @@ export function knownOf(config: Config): Known {
   const outputs = outputsAsked(config)
   const last = config.layers?.at(-1)
   const activationTask = last?.kind === 'dense' ? ACTIVATION_TASKS[last.activation] : undefined
-  // A loss of distances says regression where the output activation does not say otherwise.
-  const lossTask = config.loss ? (lossRow(config.loss).task ?? (activationTask ? undefined : 'regression')) : undefined
+  // A loss of distances says regression where the output activation does not say otherwise; no loss is the task's own.
+  const lossTask = config.loss
+    ? (lossRow(config.loss).task ?? (activationTask ? undefined : 'regression'))
+    : activationTask
   return {
     ...(config.task && { task: config.task }),
     ...(lossTask && { lossTask }),
@@ -45,14 +47,22 @@ function outputsAsked({ layers, outputs }: Config): number | null {
   return layers?.findLast((layer) => layer.kind === 'dense')?.units ?? outputs
 }
 
-/** The task where the options alone decide it, so that a net can be built before it sees data; else null. */
+/**
+ * The task where the options alone decide it, so that a net can be built before it sees data; else null.
+ * @throws ERR_OPTION, ERR_SHAPE where outputs and classes do not go with it
+ */
 export function taskOfOptions(config: Config): Task | null {
-  const { task, lossTask, activationTask, classes } = knownOf(config)
-  const outputs = outputsAsked(config)
+  const known = knownOf(config)
+  const task = taskOf(known)
+  if (task) checkKnown(task, known)
+  return task
+}
+
+function taskOf({ task, lossTask, activationTask, classes, outputs = 1 }: Known): Task | null {
   if (task) return task
-  if (classes) return classes.length > 2 || (outputs ?? 1) > 1 ? 'multiclass' : 'binary'
+  if (classes) return classes.length > 2 || outputs > 1 ? 'multiclass' : 'binary'
   const hint = lossTask ?? activationTask
-  if (hint === 'binary') return (outputs ?? 1) > 1 ? 'multilabel' : 'binary'
+  if (hint === 'binary') return outputs > 1 ? 'multilabel' : 'binary'
   return hint ?? null
 }
 

@@ -67,26 +67,33 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return best !== undefined && least <= Math.max(1, Math.ceil(best.length / 3)) ? best : undefined
 }
 
-/** Levenshtein's distance by two rolling rows. */
+/** Insertions, deletions, replacements and swaps of neighbours (optimal string alignment), by three rolling rows. */
 function editDistance(a: string, b: string): number {
+  let earlier: number[] = []
   let before = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
     for (let j = 1; j <= b.length; j++) {
       const substitution = before[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)
       row.push(Math.min(before[j] + 1, row[j - 1] + 1, substitution))
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        row[j] = Math.min(row[j], earlier[j - 2] + 1)
     }
+    earlier = before
     before = row
   }
   return before[b.length]
 }
 
 /**
- * Throws ERR_OPTION if `options` holds a key that is not in `known`, naming the nearest right one.
+ * Throws ERR_OPTION unless `options` is an object of options with no key outside `known`; names the nearest right one.
  * @param where how the options are called in the sentence, e.g. `fit`.
  */
-export function refuseUnknown(options: object, known: readonly string[], where: string): void {
-  for (const key of Object.keys(options)) {
+export function refuseUnknown(options: unknown, known: readonly string[], where: string): asserts options is object {
+  // By its tag: arrays, dates, maps, promises and typed arrays have keys of their own or none, and would pass unseen.
+  if (Object.prototype.toString.call(options) !== '[object Object]')
+    throw expected('an object', `the options of ${where}`, options)
+  for (const key of Object.keys(options as object)) {
     if (known.includes(key)) continue
     const guess = nearest(key, known)
     throw new DownhillError(

@@ -97,7 +97,6 @@ export interface DenseOptions {
  * @param activation @default 'linear'
  */
 export function dense(units: number, activation: ActivationName = 'linear', options: DenseOptions = {}): DenseSpec {
-  if (typeof options !== 'object' || options === null) throw expected('an object', 'the options of dense', options)
   refuseUnknown(options, ['initializer', 'bias', 'l2'], 'dense')
   const { initializer, bias = true, l2 } = options
   return {

@@ -291,16 +291,15 @@ export function readLoss(value: unknown): LossSpec {
 function make(kind: LossName, options: LossOptions): LossSpec {
   const row = LOSSES.get(kind) as Loss
   refuseUnknown(options, ['reduction', 'scale', ...row.options], kind)
-  const { reduction = 'mean', scale = 1, from, delta } = options
+  const { reduction = 'mean', scale = 1, from, delta = 1 } = options
   checkName(reduction, ['mean', 'sum'], `reduction of ${kind}`)
   if (!(typeof scale === 'number' && scale > 0 && Number.isFinite(scale)))
     throw expected('a positive number', `scale of ${kind}`, scale)
   if (from !== undefined) checkName(from, ['logits', 'probabilities'], `from of ${kind}`)
   if (!row.options.includes('delta')) return { kind, reduction, scale, ...(from && { from }) }
-  const width = delta ?? 1
-  if (!(typeof width === 'number' && width > 0 && Number.isFinite(width)))
+  if (!(typeof delta === 'number' && delta > 0 && Number.isFinite(delta)))
     throw expected('a positive number', `delta of ${kind}`, delta)
-  return { kind, reduction, scale, delta: width }
+  return { kind, reduction, scale, delta }
 }
 
 /** Mean or sum of (z − t)². */

@@ -182,7 +182,7 @@ function make(kind: OptimizerName, options: object): OptimizerSpec {
     const value = given[name]
     if (value === undefined) settings[name] = setting.default
     else if (setting.range === 'boolean')
-      settings[name] = typeof value === 'number' ? value : Number(checkBoolean(value, `${name} of ${kind}`))
+      settings[name] = value === 0 || value === 1 ? value : Number(checkBoolean(value, `${name} of ${kind}`))
     else settings[name] = checkNumber(value, setting.range, `${name} of ${kind}`)
   }
   if (given.learningRate === undefined) return { kind, settings }

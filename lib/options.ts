@@ -95,7 +95,6 @@ export interface Config {
 
 /** @throws ERR_OPTION */
 export function readModelOptions(options: unknown): Config {
-  if (typeof options !== 'object' || options === null) throw expected('an object', 'the options of FNN', options)
   refuseUnknown(options, NAMES, 'FNN')
   const given = options as ModelOptions
   const { hidden = [128, 64], activation = 'tanh', initializer = 'glorotUniform', l2 = 0, initScale = 1 } = given

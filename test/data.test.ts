@@ -272,6 +272,8 @@ const CODINGS: readonly {
   { name: 'binaryCrossEntropy, rows', y: multiHot, known: { lossTask: 'binary' }, task: 'multilabel', outputs: 3 },
   { name: 'binaryCrossEntropy, real rows', y: [[0.1, 0.4]], known: { lossTask: 'binary' }, task: 'multilabel', outputs: 2 },
   { name: 'binaryCrossEntropy, K outputs', y: digits, known: { lossTask: 'binary', outputs: 10 }, task: 'multiclass', outputs: 10, classes: digits.slice(0, 10) },
+  { name: 'mse on labels', y: ['a', 'b'], known: { lossTask: 'regression' }, task: 'binary', outputs: 1, classes: ['a', 'b'] },
+  { name: 'mse on 0 and 1', y: [0, 1], known: { lossTask: 'regression' }, task: 'regression', outputs: 1 },
   { name: 'crossEntropy, two classes', y: [0, 1, 1], known: { lossTask: 'multiclass' }, task: 'multiclass', outputs: 2, classes: [0, 1] },
   { name: 'crossEntropy, probabilities', y: [[0.2, 0.8]], known: { lossTask: 'multiclass' }, task: 'multiclass', outputs: 2, classes: [0, 1] },
   { name: 'sigmoid', y: [2, 1], known: { activationTask: 'binary' }, task: 'binary', outputs: 1, classes: [1, 2] },

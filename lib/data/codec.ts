@@ -8,7 +8,7 @@ import type { Dtype, Floats, Table } from '../plan/plan'
 import { type FeatureTable, selectRows } from './matrix'
 import { splitRows } from './split'
 import { fitStandardization, type Standardization, standardize, unstandardize } from './standardize'
-import { type Coding, classIndices, encodeTargets, selectTargets, type TargetTable } from './targets'
+import { type Coding, classIndices, encodeTargets, numbersOf, selectTargets, type TargetTable } from './targets'
 
 export interface Codec {
   readonly coding: Coding
@@ -64,9 +64,4 @@ export function splitPair({ features, targets }: Pair, share: number, seed: numb
     targets: selectTargets(targets, rows),
   })
   return [part(train), part(validation)]
-}
-
-/** Targets that are numbers, as a table that can be scaled. */
-function numbersOf({ rows, columns, values, scale }: TargetTable): FeatureTable {
-  return { rows, columns, x: values as Floats | Uint8Array, scale }
 }

@@ -32,9 +32,9 @@ export interface Coding {
 export interface Known {
   /** The caller's own word. */
   task?: Task
-  /** What the loss says: binaryCrossEntropy binary, crossEntropy multiclass. */
+  /** What the loss says, or where there is none the output activation: binaryCrossEntropy binary, mse regression, … */
   lossTask?: 'binary' | 'multiclass' | 'regression'
-  /** What the output activation says: sigmoid binary, softmax multiclass. Yields to a y that cannot be so read. */
+  /** What the output activation says beside a loss of distances; yields to a y that cannot be so read. */
   activationTask?: 'binary' | 'multiclass'
   outputs?: number
   /** The caller's own order of the labels; see checkClasses. */
@@ -114,6 +114,13 @@ export function selectTargets(y: TargetTable, indices: Uint32Array): TargetTable
     }
   const values = y.values as Floats | Uint8Array
   return { ...y, rows: indices.length, values: selectRows({ x: values, rows: y.rows, columns, scale }, indices).x }
+}
+
+/** The numbers of a regression's targets, as a table that can be scaled. @throws ERR_DATA for labels */
+export function numbersOf(y: TargetTable): FeatureTable {
+  requireNumbers(y, 'regression')
+  const { rows, columns, values, scale } = y
+  return { x: values as Floats | Uint8Array, rows, columns, scale }
 }
 
 /**
@@ -236,7 +243,9 @@ const TASK_RULES: readonly ((y: Facts, known: Known) => Task | undefined)[] = [
     const isMulticlass = known.classes.length > 2 || isWider(known) || known.lossTask === 'multiclass'
     return isMulticlass || known.activationTask === 'multiclass' ? 'multiclass' : 'binary'
   },
-  ({ columns, isOneHot }, known) => {
+  ({ columns, isLabels, isOneHot }, known) => {
+    // Distances can be taken from labels too, once they are coded.
+    if (known.lossTask === 'regression') return isLabels ? undefined : 'regression'
     if (known.lossTask !== 'binary') return known.lossTask
     if (columns === 1) return isWider(known) ? 'multiclass' : 'binary'
     return isOneHot ? 'multiclass' : 'multilabel'
@@ -271,7 +280,9 @@ export function inferCoding(y: TargetTable, known: Known = {}): Coding {
   const facts = factsOf(y)
   for (const rule of TASK_RULES) {
     const task = rule(facts, known)
-    if (task !== undefined) return TASKS[task].code(y, known)
+    if (task === undefined) continue
+    checkKnown(task, known)
+    return TASKS[task].code(y, known)
   }
   throw new DownhillError(
     'ERR_OPTION',
@@ -280,6 +291,14 @@ export function inferCoding(y: TargetTable, known: Known = {}): Coding {
 }
 
 // ---------------------------------------------------------------------------------------------------- tasks
+
+/**
+ * Refuses outputs and classes that `task` cannot have, before there is any y.
+ * @throws ERR_OPTION, ERR_SHAPE
+ */
+export function checkKnown(task: Task, known: Known): void {
+  TASKS[task].check(known)
+}
 
 /** Encoded targets as a backend binds them: `targets` columns. */
 export interface EncodedTargets {
@@ -290,6 +309,8 @@ export interface EncodedTargets {
 /** One task: what its coding is, and the way there and back. */
 export interface TaskRow {
   readonly synopsis: string
+  /** Refuses outputs and classes that the task cannot have. */
+  check(known: Known): void
   code(y: TargetTable, known: Known): Coding
   encode(y: TargetTable, coding: Coding, form: 'index' | 'dense', dtype: Dtype): EncodedTargets
   decode(outputs: Floats, rows: number, coding: Coding): Label[] | Float64Array | Matrix
@@ -299,8 +320,10 @@ export interface TaskRow {
 export const TASKS: { readonly [T in Task]: TaskRow } = {
   regression: {
     synopsis: 'one or more numbers a row',
+    check({ classes }) {
+      if (classes) throw expected('no classes with task regression', 'classes', classes)
+    },
     code(y, known) {
-      if (known.classes) throw expected('no classes with task regression', 'classes', known.classes)
       requireNumbers(y, 'regression')
       return { task: 'regression', outputs: requireOutputs(y.columns, known), classes: null }
     },
@@ -314,6 +337,9 @@ export const TASKS: { readonly [T in Task]: TaskRow } = {
   },
   multilabel: {
     synopsis: 'columns of 0 and 1, each for itself',
+    check({ outputs, classes }) {
+      if (classes && outputs !== undefined && classes.length !== outputs) throw classCountError(classes, outputs)
+    },
     code(y, known) {
       requireNumbers(y, 'multilabel')
       if (known.classes && known.classes.length !== y.columns)
@@ -337,11 +363,13 @@ export const TASKS: { readonly [T in Task]: TaskRow } = {
   },
   binary: {
     synopsis: 'one of two classes; y may also be the probability of the second',
-    code(y, known) {
-      const { outputs = 1, classes } = known
+    check({ outputs = 1, classes }) {
       if (outputs > 2)
         throw new DownhillError('ERR_OPTION', `Expected 1 or 2 outputs for a binary task but received ${outputs}.`)
       if (classes && classes.length !== 2) throw expected('two classes for a binary task', 'classes', classes)
+    },
+    code(y, known) {
+      const { outputs = 1, classes } = known
       if (y.columns > 1) {
         requireColumns(y, [2])
         return { task: 'binary', outputs, classes: classes ?? [0, 1] }
@@ -360,6 +388,9 @@ export const TASKS: { readonly [T in Task]: TaskRow } = {
   },
   multiclass: {
     synopsis: 'one of K classes; y may also be rows of K probabilities',
+    check({ outputs, classes }) {
+      if (classes && outputs !== undefined && classes.length !== outputs) throw classCountError(classes, outputs)
+    },
     code(y, known) {
       if (y.columns > 1) {
         const outputs = requireOutputs(y.columns, known)

@@ -4,6 +4,7 @@
  * The order of the list is the order of the layers, which is the order users see; the order in memory is by role, so
  * that penalties and saving are few ranges. Everything here depends on the layers alone, not on data or optimizer.
  */
+import { DownhillError } from '../errors'
 import { drawTensor, type InitializerSpec } from '../initializers'
 import { type LayerSpec, layerRow, type TensorSpec } from '../layers'
 import { random } from '../random'
@@ -38,6 +39,10 @@ export function outputsOf(model: Model): number {
   return model.layers.reduce((width, layer) => layerRow(layer).outputs(layer, width), model.inputs)
 }
 
+/** Offsets are 32-bit integers on the other side of the border. */
+const MOST_PARAMETERS = 2 ** 31 - 1
+
+/** @throws ERR_OPTION for more parameters than can be addressed */
 export function layOut(model: Model): Layout {
   const widths = [model.inputs]
   const specs: { layer: number; spec: TensorSpec }[] = []
@@ -54,6 +59,8 @@ export function layOut(model: Model): Layout {
       places.set(spec, at)
       at += align(spec.rows * spec.columns)
     }
+  if (at > MOST_PARAMETERS)
+    throw new DownhillError('ERR_OPTION', `Expected at most ${MOST_PARAMETERS} parameters but these sizes make ${at}.`)
   const tensors = specs.map(({ layer, spec }) => ({ layer, spec, at: places.get(spec) as number }))
   return { tensors, widths, trainable: { at: 0, length: at } }
 }

@@ -6,6 +6,7 @@ import type { Targets } from '../data/targets'
 import { expected, refuseUnknown } from '../errors'
 import { checkBoolean, checkName, checkNumber, RANGES } from '../names'
 import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } from '../optimizers'
+import { type Callback, readCallbacks } from './callbacks'
 
 /** Options of `fit`, `fitSync` and `partialFit`. `X` and `Y` are the kinds of data the model takes. */
 export interface FitOptions<X = Inputs, Y = Targets> {
@@ -31,6 +32,8 @@ export interface FitOptions<X = Inputs, Y = Targets> {
   onDivergence?: 'stop' | 'throw'
   /** 'best' restores the weights with the lowest loss (of the validation rows, if there are any). @default 'last' */
   keep?: 'last' | 'best'
+  /** One or several of objects with onTrainBegin, onEpochBegin, onBatchEnd, onEpochEnd, onTrainEnd. @default none */
+  callbacks?: Callback | readonly Callback[]
 }
 
 const NAMES: readonly (keyof FitOptions)[] = [
@@ -45,6 +48,7 @@ const NAMES: readonly (keyof FitOptions)[] = [
   'signal',
   'onDivergence',
   'keep',
+  'callbacks',
 ]
 
 /** Options with nothing left to ask. */
@@ -60,12 +64,12 @@ export interface FitSettings {
   readonly signal: AbortSignal | null
   readonly onDivergence: 'stop' | 'throw'
   readonly keep: 'last' | 'best'
+  readonly callbacks: readonly Callback[]
 }
 
 /** @throws ERR_OPTION */
 export function readFitOptions(options: unknown): FitSettings {
   if (options === undefined) return readFitOptions({})
-  if (typeof options !== 'object' || options === null) throw expected('an object', 'the options of fit', options)
   refuseUnknown(options, NAMES, 'fit')
   const {
     epochs = 100,
@@ -79,9 +83,10 @@ export function readFitOptions(options: unknown): FitSettings {
     signal,
     onDivergence = 'stop',
     keep = 'last',
+    callbacks,
   } = options as FitOptions
   const spec = readOptimizer(optimizer)
-  const rate = learningRate ?? spec.learningRate ?? optimizerRow(spec).learningRate
+  const rate = learningRate === undefined ? (spec.learningRate ?? optimizerRow(spec).learningRate) : learningRate
   return {
     epochs: checkNumber(epochs, RANGES.count, 'epochs'),
     learningRate: checkNumber(rate, RANGES.notNegative, 'learningRate'),
@@ -95,6 +100,7 @@ export function readFitOptions(options: unknown): FitSettings {
     signal: readSignal(signal),
     onDivergence: checkName(onDivergence, ['stop', 'throw'], 'onDivergence'),
     keep: checkName(keep, ['last', 'best'], 'keep'),
+    callbacks: readCallbacks(callbacks),
   }
 }
 
