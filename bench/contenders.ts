@@ -1,0 +1,117 @@
+/**
+ * Who runs: one table, a row a contender. What each does is in the module its row names; here is only how it is started.
+ */
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import type { Task } from './workloads'
+
+export interface ContenderRow {
+  readonly name: string
+  /** `.ts` runs under this Node, `.py` under Python. */
+  readonly module: string
+  readonly variant: string
+  readonly threads: 'one' | 'all'
+  /** Only with --peers. */
+  readonly isPeer: boolean
+  /** A reason why it sits a workload out, or null; asked before a process is started. */
+  readonly sitsOut?: (task: Task) => string | null
+}
+
+const predictsOnly = (task: Task): string | null => (task.kind === 'train' ? 'predicts only' : null)
+
+export const CONTENDERS: readonly ContenderRow[] = [
+  { name: 'native', module: 'downhill.ts', variant: 'native', threads: 'one', isPeer: false },
+  { name: 'native', module: 'downhill.ts', variant: 'native', threads: 'all', isPeer: false },
+  { name: 'TypeScript', module: 'downhill.ts', variant: 'typescript', threads: 'one', isPeer: false },
+  { name: 'PyTorch', module: 'peers/pytorch.py', variant: 'eager', threads: 'one', isPeer: true },
+  { name: 'PyTorch', module: 'peers/pytorch.py', variant: 'eager', threads: 'all', isPeer: true },
+  {
+    name: 'PyTorch jit',
+    module: 'peers/pytorch.py',
+    variant: 'jit',
+    threads: 'one',
+    isPeer: true,
+    sitsOut: predictsOnly,
+  },
+  { name: 'numpy', module: 'peers/with_numpy.py', variant: 'float32', threads: 'one', isPeer: true },
+  { name: 'numpy', module: 'peers/with_numpy.py', variant: 'float32', threads: 'all', isPeer: true },
+  { name: 'scikit-learn', module: 'peers/scikit_learn.py', variant: 'float32', threads: 'one', isPeer: true },
+  { name: 'scikit-learn', module: 'peers/scikit_learn.py', variant: 'float32', threads: 'all', isPeer: true },
+  { name: 'jax-js wasm', module: 'peers/jax-js.ts', variant: 'wasm', threads: 'one', isPeer: true },
+  { name: 'tfjs wasm', module: 'peers/tfjs.ts', variant: 'wasm', threads: 'one', isPeer: true },
+  { name: 'tfjs cpu', module: 'peers/tfjs.ts', variant: 'cpu', threads: 'one', isPeer: true },
+  { name: 'tfjs node', module: 'peers/tfjs.ts', variant: 'node', threads: 'all', isPeer: true },
+  { name: 'brain.js', module: 'peers/brain.ts', variant: 'cpu', threads: 'one', isPeer: true },
+  { name: 'convnetjs', module: 'peers/convnet.ts', variant: 'cpu', threads: 'one', isPeer: true },
+  { name: 'ml-fnn', module: 'peers/ml-fnn.ts', variant: 'cpu', threads: 'one', isPeer: true },
+  {
+    name: 'onnxruntime',
+    module: 'peers/onnxruntime.ts',
+    variant: 'cpu',
+    threads: 'one',
+    isPeer: true,
+    sitsOut: predictsOnly,
+  },
+  {
+    name: 'onnxruntime',
+    module: 'peers/onnxruntime.ts',
+    variant: 'cpu',
+    threads: 'all',
+    isPeer: true,
+    sitsOut: predictsOnly,
+  },
+]
+
+/** The contender that ratios are taken to. */
+export const REFERENCE = CONTENDERS[0]
+
+/** What is unique to a row, and what the tables call it. */
+export function label({ name, threads }: ContenderRow, all: number): string {
+  return threads === 'all' ? `${name}, ${all} threads` : name
+}
+
+/** Variables that force OpenBLAS to a kernel. Taken out of every trial's environment: all libraries choose as on a user's machine. */
+export const FORCED = ['OPENBLAS_CORETYPE', 'OPENBLAS_L2_SIZE', 'OPENBLAS_VERBOSE'] as const
+
+export function environment(threads: number): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env }
+  for (const name of FORCED) delete env[name]
+  // Read by OpenMP and OpenBLAS in the Python peers; ours takes its number of threads as an option.
+  for (const name of ['OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS']) env[name] = String(threads)
+  return env
+}
+
+/** The command line of a trial; a reason where there is no interpreter for it. */
+export function command(
+  row: ContenderRow,
+  folder: string,
+  seconds: number,
+  threads: number,
+): string[] | { unable: string } {
+  const rest = [row.variant, folder, String(seconds), String(threads)]
+  if (!row.module.endsWith('.py')) {
+    return [process.execPath, '--import', 'tsx', join(__dirname, 'trial.ts'), join(__dirname, row.module), ...rest]
+  }
+  const interpreter = python()
+  return interpreter === null
+    ? { unable: 'no python3 with numpy' }
+    : [interpreter, join(__dirname, row.module), ...rest]
+}
+
+let found: string | null | undefined
+/** $PYTHON, or the first python3 that has numpy: a version manager's often hides the system's. */
+function python(): string | null {
+  if (found !== undefined) return found
+  found = null
+  for (const candidate of [process.env.PYTHON, 'python3', '/usr/bin/python3']) {
+    if (candidate === undefined) continue
+    try {
+      execFileSync(candidate, ['-c', 'import numpy'], { stdio: 'ignore' })
+      found = candidate
+      break
+    } catch {
+      // Not there, or without numpy: the next one.
+    }
+  }
+  return found
+}
