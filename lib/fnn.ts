@@ -30,6 +30,7 @@ import { explainProgram } from './plan/explain'
 import type { Floats, Report, Slice, Table } from './plan/plan'
 import { checkPlotPath } from './plot'
 import { summarize } from './summary'
+import { refusePromise } from './train/callbacks'
 import { type History, Recorder } from './train/history'
 import { type FitOptions, type FitSettings, readFitOptions } from './train/options'
 import { Run } from './train/run'
@@ -134,12 +135,11 @@ export class FNN<L extends Label = Label> {
     const prepared = this.#prepare(x, y, settings, false, false)
     this.#training = { orders, engine: prepared.engine }
     const { job, engine, recorder } = prepared
-    const loop = training(job, recorder, orders)
     try {
-      let next = loop.next()
-      while (!next.done) next = loop.next(engine.run(next.value))
-      this.#finish(prepared, next.value)
-      return this.#conclude(recorder, settings, next.value)
+      const outcome = driveHere(training(job, recorder, orders), engine)
+      this.#finish(prepared)
+      this.#release(prepared)
+      return this.#conclude(recorder, settings, outcome)
     } finally {
       this.#release(prepared)
     }
@@ -160,7 +160,7 @@ export class FNN<L extends Label = Label> {
       settings.signal?.addEventListener('abort', stop)
       try {
         const outcome = await drive(training(prepared.job, recorder, orders), prepared.engine, tell)
-        this.#finish(prepared, outcome)
+        this.#finish(prepared)
         this.#release(prepared)
         if (settings.signal?.aborted && outcome.status === 'stopped') throw aborted(settings.signal, recorder)
         return this.#conclude(recorder, settings, outcome)
@@ -209,6 +209,7 @@ export class FNN<L extends Label = Label> {
     }
     const job: Job = {
       settings,
+      isAsync,
       data,
       batch,
       seed: this.seed,
@@ -226,7 +227,7 @@ export class FNN<L extends Label = Label> {
   }
 
   /** Keeps what the next fit or partialFit goes on from. */
-  #finish({ engine, job, recorder, optimizer, keepsState }: Prepared, _outcome: Outcome): void {
+  #finish({ engine, job, recorder, optimizer, keepsState }: Prepared): void {
     this.#epochs += recorder.epochs.length
     this.#carried = keepsState
       ? { optimizer, state: engine.read(engine.plan.state), steps: job.firstStep + recorder.steps }
@@ -427,16 +428,35 @@ function aborted(signal: AbortSignal, recorder: Recorder): DownhillError {
   return error
 }
 
-/** Runs the slices of a training on the engine's own thread. */
-async function drive(
-  loop: Generator<Slice<Bound>, Outcome, Report>,
-  engine: Engine,
-  tell: () => void,
-): Promise<Outcome> {
+/** Carries out the orders of a training on the engine's own thread; `tell` after every report. */
+async function drive(loop: ReturnType<typeof training>, engine: Engine, tell: () => void): Promise<Outcome> {
+  const flight: Promise<Report>[] = []
   let next = loop.next()
   while (!next.done) {
-    next = loop.next(await engine.runAsync(next.value))
-    tell()
+    const order = next.value
+    let report: Report | undefined
+    if ('submit' in order) {
+      const promise = engine.runAsync(order.submit)
+      promise.catch(() => {}) // it is told to who collects it
+      flight.push(promise)
+    } else if ('wait' in order) await order.wait
+    else report = await flight.shift()
+    next = loop.next(report)
+    if (report) tell()
+  }
+  tell()
+  return next.value
+}
+
+/** Carries them out on this thread; nothing is submitted ahead here. */
+function driveHere(loop: ReturnType<typeof training>, engine: Engine): Outcome {
+  let slice: Slice<Bound> | null = null
+  let next = loop.next()
+  while (!next.done) {
+    const order = next.value
+    if ('wait' in order) refusePromise()
+    if ('submit' in order) slice = order.submit
+    next = loop.next('collect' in order && slice ? engine.run(slice) : undefined)
   }
   return next.value
 }

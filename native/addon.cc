@@ -135,6 +135,7 @@ Napi::Value reportToJs(Napi::Env env, const Report& report) {
   };
   auto object = Napi::Object::New(env);
   object.Set("steps", static_cast<double>(report.steps));
+  object.Set("milliseconds", report.milliseconds);
   object.Set("loss", doubles(report.loss));
   object.Set("penalty", doubles(report.penalty));
   object.Set("gradientNorm", doubles(report.gradientNorm));
@@ -398,17 +399,19 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     });
   }
 
-  // The same and a number: ends with settle(number, report | null for want of memory).
+  // The same, a number, and whether it follows the slice before: ends with settle(number, report | null for want of
+  // memory).
   Napi::Value start(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return withMemory(env, [&]() -> Napi::Value {
       Slice slice;
       std::shared_ptr<const Table> table;
       if (!isOpen(info)) return env.Undefined();
-      if (engine_->isRunning()) return fail(env, "a slice is running");
       size_t id = 0;
       if (!readSize(info[10], id) || id > UINT32_MAX) return fail(env, "not a number of a slice");
       if (!readSlice(info, slice, table)) return env.Undefined();
+      slice.follows = info[11].ToBoolean();
+      if (engine_->isRunning() && !slice.follows) return fail(env, "a slice is running");
       auto* host = env.GetInstanceData<Host>();
       if (!host->start(static_cast<uint32_t>(id), engine_, std::move(slice), std::move(table))) {
         return fail(env, "no thread to be had", "ERR_MEMORY");

@@ -128,11 +128,11 @@ bool Engine::start(Slice slice, std::shared_ptr<const Table> table, std::functio
       return false;
     }
   }
-  stop_ = Stop::no;
-  isRunning_ = true;
+  if (!slice.follows) stop_ = Stop::no;
+  unended_.fetch_add(1, std::memory_order_relaxed);
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    job_.emplace(Job{std::move(slice), std::move(table), std::move(done)});
+    jobs_.push_back(Job{std::move(slice), std::move(table), std::move(done)});
   }
   news_.notify_one();
   return true;
@@ -140,23 +140,30 @@ bool Engine::start(Slice slice, std::shared_ptr<const Table> table, std::functio
 
 void Engine::serve() {
   nameThread("downhill");
+  bool endedEarly = false;
   for (;;) {
-    std::optional<Job> job;
+    Job job;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      news_.wait(lock, [&] { return isEnding_ || job_.has_value(); });
-      if (!job_.has_value()) return;  // a job given before the end is answered, if only with a report of no step
-      job.swap(job_);
+      news_.wait(lock, [&] { return isEnding_ || !jobs_.empty(); });
+      if (jobs_.empty()) return;  // jobs given before the end are answered, if only with a report of no step
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
     }
     Report report;
-    try {
-      report = runSlice(machine(job->slice.program, stop_), job->slice, job->table->source);
-    } catch (const std::bad_alloc&) {
-      report.isOutOfMemory = true;
+    if (job.slice.follows && endedEarly) {
+      report.stopped = Stopped::asked;
+    } else {
+      try {
+        report = runSlice(machine(job.slice.program, stop_), job.slice, job.table->source);
+      } catch (const std::bad_alloc&) {
+        report.isOutOfMemory = true;
+      }
     }
-    job->table.reset();
-    isRunning_.store(false, std::memory_order_release);
-    job->done(std::move(report));
+    endedEarly = report.stopped != Stopped::no || report.isOutOfMemory;
+    job.table.reset();
+    unended_.fetch_sub(1, std::memory_order_release);
+    job.done(std::move(report));
   }
 }
 

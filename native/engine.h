@@ -1,10 +1,11 @@
 // An engine: one loaded plan, the memory it works on, and a thread of its own for slices that should not be waited for.
 //
 // The memory is this engine's, not JavaScript's; the parameter block at its start may be shared with other engines. Not
-// thread-safe from outside: one thread calls, and the engine's own thread runs at most one slice meanwhile.
+// thread-safe from outside: one thread calls, and the engine's own thread runs slices meanwhile, one after the other.
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -44,7 +45,7 @@ class Engine {
   size_t bytes() const;
   bool isClosed() const { return isClosed_; }
   // Whether a slice given to `start` has not ended yet.
-  bool isRunning() const { return isRunning_.load(std::memory_order_acquire); }
+  bool isRunning() const { return unended_.load(std::memory_order_acquire) > 0; }
 
   // Copies from or to the arena; a range inside [0, length).
   void read(size_t at, size_t count, float* to);
@@ -54,8 +55,8 @@ class Engine {
   std::string check(const Slice& slice, const Source& source) const;
   // On this thread.
   Report run(const Slice& slice, const Source& source);
-  // On the engine's thread, which calls `done` with the report as the last thing it does. False if the system grants no
-  // thread. Not while a slice is running.
+  // On the engine's thread, behind those started before; it calls `done` with the report as the last thing it does.
+  // False if the system grants no thread. While a slice is running only one that follows it.
   bool start(Slice slice, std::shared_ptr<const Table> table, std::function<void(Report&&)> done);
   void predict(const Source& source, float* output);
 
@@ -96,10 +97,10 @@ class Engine {
   bool isClosed_ = false;
 
   std::atomic<Stop> stop_{Stop::no};
-  std::atomic<bool> isRunning_{false};
+  std::atomic<int> unended_{0};
   std::mutex mutex_;  // of what follows
   std::condition_variable news_;
-  std::optional<Job> job_;
+  std::deque<Job> jobs_;
   bool isEnding_ = false;
   std::thread thread_;
 };

@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -114,6 +115,7 @@ std::string checkSlice(const Slice& slice, const Program& program, const Source&
 
 Report runSlice(const Machine& machine, const Slice& slice, const Source& source) {
   const FlushDenormals flush;
+  const auto began = std::chrono::steady_clock::now();
   const Program& program = machine.program;
   Report report;
   report.loss.reserve(slice.steps);
@@ -163,6 +165,7 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
     }
   }
   if (output != nullptr) report.output.resize(static_cast<size_t>(output - report.output.data()));
+  report.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
   return report;
 }
 

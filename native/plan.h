@@ -65,6 +65,7 @@ struct Slice {
   size_t steps = 0;
   uint64_t step = 0;
   uint32_t seed = 0;
+  bool follows = false;  // not begun if the slice before it on the engine's thread ended early
 };
 
 enum class Stopped { no, asked, nonFinite };
@@ -76,6 +77,7 @@ struct Report {
   std::vector<float> output;  // rows × columns of the program's output
   bool hasOutput = false;
   bool isOutOfMemory = false;  // it never began
+  double milliseconds = 0;
 };
 
 // How a run is asked to end early: after the step, or between two chunks, the step forgotten.

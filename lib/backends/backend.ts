@@ -33,11 +33,14 @@ export interface Engine {
   write(range: Range, values: ArrayLike<number>): void
   /** Runs a slice on this thread. */
   run(slice: Slice<Bound>): Report
-  /** Runs a slice on another thread; one at a time. Never touches memory of JavaScript while it does. */
+  /**
+   * Runs a slice on another thread, behind those submitted before it; while one runs, only one that `follows`. No
+   * thread but this one touches memory of JavaScript.
+   */
   runAsync(slice: Slice<Bound>): Promise<Report>
   /** Forward pass over `rows` rows, on this thread, in one crossing: program `predict` without binding. */
   predict(x: Floats | Uint8Array, rows: number, scale: number): Floats
-  /** Asks a running slice to end after its current step. */
+  /** Asks the running slice to end after its current step; those that follow it are not begun. */
   stop(): void
   /** Frees what the engine holds. Waits for a running slice to stop. */
   close(): void

@@ -21,6 +21,7 @@ interface Prepared {
 export class Interpreter {
   readonly #plan: Plan
   readonly #programs = new Map<ProgramName, Prepared>()
+  #endedEarly = false
 
   constructor(
     plan: Plan,
@@ -44,14 +45,15 @@ export class Interpreter {
   }
 
   run(slice: Slice<BoundTable>): Report {
+    const began = performance.now()
     const program = this.#programs.get(slice.program)
     if (program === undefined) throw new Error(`the plan has no program ${slice.program}`)
     const record = new Recorder(slice, this.#outputFor(program, slice))
     const context = contextOf(slice)
     let start = slice.start
     let used = 0
-    let stopped: Report['stopped'] = null
-    while (record.begun < slice.steps) {
+    let stopped: Report['stopped'] = slice.follows && this.#endedEarly ? 'asked' : null
+    while (record.begun < slice.steps && stopped === null) {
       if (this.stop.isSet) {
         stopped = 'asked'
         break
@@ -89,7 +91,8 @@ export class Interpreter {
       used += batch
       start = start + batch < slice.pass ? start + batch : 0
     }
-    return record.report(stopped)
+    this.#endedEarly = stopped !== null
+    return record.report(stopped, performance.now() - began)
   }
 
   #outputFor(program: Prepared, slice: Slice): Floats | null {
@@ -156,12 +159,13 @@ class Recorder {
     if (!refused) this.#made += 1
   }
 
-  report(stopped: Report['stopped']): Report {
+  report(stopped: Report['stopped'], milliseconds: number): Report {
     return {
       steps: this.#made,
       loss: this.#loss.slice(0, this.begun),
       penalty: this.#penalty.slice(0, this.begun),
       gradientNorm: this.#norm.slice(0, this.begun),
+      milliseconds,
       stopped,
       output: this.outputs,
     }

@@ -66,7 +66,7 @@ interface AddonEngine {
   read(at: number, length: number): Float32Array
   write(at: number, values: Float32Array): void
   run(...slice: SliceArguments): Report
-  start(...slice: [...SliceArguments, id: number]): void
+  start(...slice: [...SliceArguments, id: number, follows: boolean]): void
   predict(x: Floats | Uint8Array, rows: number, scale: number): Float32Array
   stop(): void
   close(): void
@@ -235,7 +235,7 @@ class NativeEngine implements Engine {
   }
 
   runAsync(slice: Slice<Bound>): Promise<Report> {
-    return this.#pending.run((id) => this.#engine.start(...encodeSlice(slice), id))
+    return this.#pending.run((id) => this.#engine.start(...encodeSlice(slice), id, slice.follows))
   }
 
   predict(x: Floats | Uint8Array, rows: number, scale: number): Floats {

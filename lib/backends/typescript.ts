@@ -6,14 +6,13 @@
  * event loop, with nothing copied between.
  */
 
-import type { Worker } from 'node:worker_threads'
 import type { Dtype, Floats, Plan, Range, Report, Slice, Table } from '../plan/plan'
 import type { Backend, Bound, Engine } from './backend'
 import { Gate, StopFlag } from './gate'
 import { type Blocks, Interpreter } from './interpreter'
 import { type BoundTable, operationKeys } from './operations'
-import type { EngineSetup, WorkerAnswer, WorkerRequest } from './typescript-worker'
-import { borrowWorker, returnWorker } from './worker-pool'
+import type { EngineSetup } from './typescript-worker'
+import { type Loan, lend } from './worker-pool'
 
 function sharedFloats(dtype: Dtype, length: number): Floats {
   return dtype === 'float64'
@@ -62,7 +61,7 @@ class TypescriptEngine implements Engine {
   readonly #gate: Gate
   readonly #stop = new StopFlag()
   readonly #interpreter: Interpreter
-  #worker: Worker | null = null
+  #loan: Loan | null = null
 
   constructor(
     readonly plan: Plan,
@@ -91,31 +90,17 @@ class TypescriptEngine implements Engine {
 
   run(slice: Slice<Bound>): Report {
     this.#stop.set(false)
-    const local = { ...slice, data: (slice.data as BoundHere).table }
+    const local = { ...slice, follows: false, data: (slice.data as BoundHere).table }
     // A program that only looks must not see half an update of an engine that trains the same parameters.
     if (slice.program !== 'train') return this.#gate.reading(() => this.#interpreter.run(local))
     return this.#interpreter.run(local)
   }
 
   runAsync(slice: Slice<Bound>): Promise<Report> {
-    this.#stop.set(false)
-    const setup = this.#worker ? null : this.#setup()
-    const worker = this.#worker ?? borrowWorker()
-    this.#worker = worker
-    worker.ref()
-    return new Promise<Report>((resolve, reject) => {
-      const settle = (act: () => void): void => {
-        worker.off('message', onMessage).off('error', onError).off('exit', onExit)
-        worker.unref()
-        act()
-      }
-      const onMessage = (answer: WorkerAnswer): void => settle(() => resolve(answer))
-      const onError = (error: Error): void => settle(() => reject(error))
-      const onExit = (): void => settle(() => reject(new Error('the training thread ended')))
-      worker.on('message', onMessage).on('error', onError).on('exit', onExit)
-      const request: WorkerRequest = { setup, slice: { ...slice, data: (slice.data as BoundHere).table } }
-      worker.postMessage(request)
-    })
+    if (!slice.follows) this.#stop.set(false)
+    const setup = this.#loan === null ? this.#setup() : null
+    this.#loan ??= lend()
+    return this.#loan.ask({ setup, slice: { ...slice, data: (slice.data as BoundHere).table } })
   }
 
   predict(x: Floats | Uint8Array, rows: number, scale: number): Floats {
@@ -123,7 +108,7 @@ class TypescriptEngine implements Engine {
     const data: BoundTable = { rows, columns: inputs, x, scale, targets: 0, y: null }
     const slice = { program: 'predict', data, rows: null, pass: rows, batch: rows, start: 0, steps: 1 } as const
     const report = this.#gate.reading(() =>
-      this.#interpreter.run({ ...slice, learningRate: new Float64Array(0), step: 0, seed: 0 }),
+      this.#interpreter.run({ ...slice, learningRate: new Float64Array(0), step: 0, seed: 0, follows: false }),
     )
     return report.output as Floats
   }
@@ -133,8 +118,8 @@ class TypescriptEngine implements Engine {
   }
 
   close(): void {
-    if (this.#worker) returnWorker(this.#worker)
-    this.#worker = null
+    this.#loan?.giveBack()
+    this.#loan = null
   }
 
   #range({ at, length }: Range): Floats {

@@ -178,6 +178,8 @@ export interface Slice<Data = unknown> {
   readonly step: number
   /** Decides the masks. */
   readonly seed: number
+  /** Asynchronous only: not begun if the slice submitted before it ended early. */
+  readonly follows: boolean
 }
 
 /** What a slice did. Arrays have one entry a step begun, the refused one included. */
@@ -189,6 +191,8 @@ export interface Report {
   readonly penalty: Float64Array
   /** Norm of the whole gradient, penalty in it; 0 where the program has no guard. */
   readonly gradientNorm: Float64Array
+  /** How long it ran. */
+  readonly milliseconds: number
   /** Why it ended early, if it did. */
   readonly stopped: 'asked' | 'nonFinite' | null
   /** rows × columns of the program's output, in the order of use; null where it has none. */

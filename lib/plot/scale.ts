@@ -22,23 +22,24 @@ const TRANSFORMS: Record<
   ScaleKind,
   { forward(v: number, knee: number): number; back(t: number, knee: number): number }
 > = {
-  linear: { forward: (v) => v, back: (t) => t },
+  linear: { forward: (v) => Math.max(-WIDEST, Math.min(WIDEST, v)), back: (t) => t },
   log: { forward: Math.log10, back: (t) => 10 ** t },
   asinh: { forward: (v, knee) => Math.asinh(v / knee), back: (t, knee) => Math.sinh(t) * knee },
 }
 
-/** Half of the widest span a linear axis can have without overflow. */
+/** A linear axis ends here on either side, so that no difference of two values overflows. */
 const WIDEST = Number.MAX_VALUE / 4
 
 /** The scale of `kind` that holds [low, high] (both finite), with a margin of 4 % at each end unless `tight`. */
 export function scaleOver(kind: ScaleKind, low: number, high: number, knee = 1, tight = false): Scale {
   const { forward } = TRANSFORMS[kind]
-  let from = forward(Math.max(low, -WIDEST), knee)
-  let to = forward(Math.min(high, WIDEST), knee)
+  let from = forward(low, knee)
+  let to = forward(high, knee)
   // One value only: some room around it, as much as its own size asks for.
-  const least = kind === 'linear' ? Math.abs(to) * 1e-12 : 1e-12
+  const size = Math.abs(to)
+  const least = kind === 'linear' ? Math.max(size * 1e-12, 1e-300) : 1e-12
   if (!(to - from > least)) {
-    const room = kind === 'linear' ? Math.abs(to) * 0.1 || 1 : 0.3
+    const room = kind !== 'linear' ? 0.3 : size > 1e-290 ? size * 0.1 : 1
     from -= room
     to += room
   } else if (!tight) {
@@ -54,9 +55,11 @@ export function place(scale: Scale, value: number): number {
   return (TRANSFORMS[scale.kind].forward(value, scale.knee) - scale.from) / (scale.to - scale.from)
 }
 
-/** The value at a place, and so `valueAt(scale, 0)` and `valueAt(scale, 1)` are the ends of the axis. */
+/** The value at a place, as near as a double can be; 0 and 1 are the ends of the axis. */
 export function valueAt(scale: Scale, where: number): number {
-  return TRANSFORMS[scale.kind].back(scale.from + where * (scale.to - scale.from), scale.knee)
+  const value = TRANSFORMS[scale.kind].back(scale.from + where * (scale.to - scale.from), scale.knee)
+  const inside = Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value))
+  return scale.kind === 'log' ? Math.max(Number.MIN_VALUE, inside) : inside
 }
 
 /** Round values on the axis, ascending, at most about `wanted` of them. */
@@ -64,8 +67,7 @@ export function ticks(scale: Scale, wanted: number): number[] {
   const low = valueAt(scale, 0)
   const high = valueAt(scale, 1)
   if (scale.kind === 'linear') return linearTicks(low, high, wanted)
-  const round =
-    scale.kind === 'log' ? logTicks(scale.from, scale.to, wanted) : asinhTicks(low, high, scale.knee, wanted)
+  const round = scale.kind === 'log' ? logTicks(scale.from, scale.to, wanted) : asinhTicks(scale, wanted)
   // Within about a decade, evenly spaced values say more than the one or two round ones.
   return round.length > 2 || scale.to - scale.from > 1.2 ? round : linearTicks(low, high, wanted)
 }
@@ -108,15 +110,20 @@ function isNormal(value: number): boolean {
 }
 
 /** Zero, and powers of ten beyond the knee on either side. */
-function asinhTicks(low: number, high: number, knee: number, wanted: number): number[] {
-  const first = Math.ceil(Math.log10(knee))
-  const last = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high))))
+function asinhTicks(scale: Scale, wanted: number): number[] {
+  const farthest = Math.max(Math.abs(valueAt(scale, 0)), Math.abs(valueAt(scale, 1)))
+  const first = Math.ceil(Math.log10(scale.knee) - 1e-9)
+  const last = Math.floor(Math.log10(farthest) + 1e-9)
   const stride = Math.max(1, Math.ceil((last - first + 1) / Math.max(1, wanted - 1)))
   const found = [0]
-  for (let p = last; p >= first; p -= stride) {
-    found.push(Number(`1e${p}`), Number(`-1e${p}`))
-  }
-  return found.filter((v) => v >= low && v <= high).sort((a, b) => a - b)
+  for (let p = last; p >= first; p -= stride) found.push(Number(`1e${p}`), Number(`-1e${p}`))
+  return [...new Set(found)].filter((v) => isOn(scale, v)).sort((a, b) => a - b)
+}
+
+/** On the axis, rounding allowed for. */
+function isOn(scale: Scale, value: number): boolean {
+  const where = place(scale, value)
+  return where > -1e-9 && where < 1 + 1e-9
 }
 
 /** A number for an axis or a table: 0.05, 1200, 1e-7; at most `digits` significant digits. */

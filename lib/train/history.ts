@@ -1,6 +1,7 @@
 /**
  * History: what a run recorded, and its plot. Grows while the run goes on; what users are given is its finished form.
  */
+import type { Report } from '../plan/plan'
 import { plotHistory } from '../plot'
 
 export type Status = 'completed' | 'stopped' | 'diverged'
@@ -49,6 +50,44 @@ export interface History {
   plot(path?: string): string
   /** Plain arrays and values, for JSON. */
   toJSON(): Record<string, unknown>
+}
+
+/** Gathers the steps of reports, however they were cut, into epochs. */
+export class EpochSum {
+  #rows = 0
+  #loss = 0
+  #penalty = 0
+
+  constructor(
+    readonly pass: number,
+    readonly batch: number,
+  ) {}
+
+  /** No step of an epoch under way. */
+  get isEmpty(): boolean {
+    return this.#rows === 0
+  }
+
+  /** The epochs that end with this report; with `isLast`, one cut short too. */
+  add({ loss, penalty, gradientNorm }: Report, learningRate: number, isLast: boolean): Omit<Epoch, 'epoch'>[] {
+    const ended: Omit<Epoch, 'epoch'>[] = []
+    for (let step = 0; step < loss.length; step++) {
+      const size = Math.min(this.batch, this.pass - this.#rows)
+      this.#rows += size
+      this.#loss += size * loss[step]
+      this.#penalty += size * penalty[step]
+      if (this.#rows < this.pass && !(isLast && step === loss.length - 1)) continue
+      const rows = this.#rows
+      ended.push({
+        loss: this.#loss / rows,
+        penalty: this.#penalty / rows,
+        gradientNorm: gradientNorm[step],
+        learningRate,
+      })
+      this.#rows = this.#loss = this.#penalty = 0
+    }
+    return ended
+  }
 }
 
 /** Collects epochs while a run goes on. */

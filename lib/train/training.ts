@@ -1,16 +1,23 @@
 /**
- * The loop of training, free of threads: a generator that yields slices to whoever runs them (this thread or another)
- * and is handed back their reports. What it records does not depend on how epochs are cut into slices.
+ * The loop of training, free of threads: a generator that yields orders to whoever carries them out (this thread or
+ * another). What it records does not depend on how epochs are cut into slices.
+ *
+ * Where somebody looks at the run after each epoch or step, a slice ends there and is waited for. Where nobody does,
+ * slices are cut by time, and some are always submitted ahead, so that training never waits for the event loop.
  */
 import type { Bound } from '../backends/backend'
+import { checkNumber, RANGES } from '../names'
 import type { Floats, ProgramName, Report, Slice } from '../plan/plan'
 import { countTo, mix32, random, shuffle } from '../random'
-import type { Epoch, Recorder, Status } from './history'
+import { type Callback, listens, type Moment, type MomentName, told } from './callbacks'
+import { type Epoch, EpochSum, type Recorder, type Status } from './history'
 import type { FitSettings } from './options'
 
 /** What a training works on. */
 export interface Job {
   readonly settings: FitSettings
+  /** Slices may be submitted ahead. */
+  readonly isAsync: boolean
   readonly data: Bound
   /** Rows a step, at most data.rows. */
   readonly batch: number
@@ -30,7 +37,7 @@ export interface Validation {
   metrics(report: Report): Readonly<Record<string, number>>
 }
 
-/** Orders given while a training runs. */
+/** Given from outside while a training runs. */
 export interface Orders {
   stop: boolean
 }
@@ -40,79 +47,128 @@ export interface Outcome {
   readonly reason: string
 }
 
+/**
+ * What the loop asks for: to queue a slice behind those submitted; to hand over the report of the oldest that has not
+ * been collected; to wait for a callback.
+ */
+export type Order = { readonly submit: Slice<Bound> } | { readonly collect: true } | { readonly wait: Promise<void> }
+type Loop<T> = Generator<Order, T, Report | undefined>
+
 /** A slice of about this long lets progress be told, and costs nothing measurable (docs/decisions/0001). */
 const SLICE_MS = 50
+/** Work submitted ahead, about: how long the event loop may be held up without the training noticing. */
+const AHEAD_MS = 1000
 /** Row numbers of a slice, 4 bytes each. */
 const MOST_ROWS = 1 << 20
 
-export function* training(job: Job, recorder: Recorder, orders: Orders): Generator<Slice<Bound>, Outcome, Report> {
-  const { settings, batch, data } = job
-  const stepsPerEpoch = Math.ceil(data.rows / batch)
+export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Outcome> {
+  const { settings, data, validation } = job
+  const { callbacks } = settings
+  const stepsPerEpoch = Math.ceil(data.rows / job.batch)
+  const total = settings.epochs * stepsPerEpoch
   const best = settings.keep === 'best' ? new Best(job) : null
-  // Somebody looks after every epoch, or nobody before the end of the slice.
-  const isWatched = best !== null || job.validation !== null
-  const most = isWatched ? 1 : Math.max(1, Math.floor(MOST_ROWS / data.rows))
-  let epochs = 1
+  const isBatchWatched = listens(callbacks, 'onBatchEnd')
+  const isEpochWatched =
+    best !== null || validation !== null || listens(callbacks, 'onEpochBegin') || listens(callbacks, 'onEpochEnd')
+  const isWatched = isBatchWatched || isEpochWatched
 
-  while (recorder.epochs.length < settings.epochs) {
-    if (orders.stop) return stopped(recorder)
-    epochs = Math.min(epochs, most, settings.epochs - recorder.epochs.length)
-    best?.beginEpoch()
-    const began = performance.now()
-    const report = yield sliceOf(job, recorder, epochs, stepsPerEpoch)
-    const took = performance.now() - began
+  const sum = new EpochSum(data.rows, job.batch)
+  const pace = new Pace(
+    isBatchWatched ? 1 : stepsPerEpoch,
+    isWatched ? 1 : Math.max(1, Math.floor(MOST_ROWS / data.rows)),
+  )
+  let learningRate = settings.learningRate
+  let planned = 0
+  let inFlight = 0
+  let loss = Number.NaN
+  const moment = momentOf(job, recorder, orders, {
+    get loss() {
+      return loss
+    },
+    get learningRate() {
+      return learningRate
+    },
+    set learningRate(value: number) {
+      learningRate = value
+    },
+  })
 
+  yield* tell(callbacks, 'onTrainBegin', moment)
+  let outcome: Outcome | null = null
+  while (outcome === null) {
+    if (orders.stop) {
+      outcome = stopped(recorder)
+      break
+    }
+    if (sum.isEmpty) {
+      best?.beginEpoch()
+      yield* tell(callbacks, 'onEpochBegin', moment)
+    }
+    const depth = isWatched || !job.isAsync ? 1 : pace.depth
+    for (; inFlight < depth && planned < total; inFlight++) {
+      const steps = Math.min(pace.steps, total - planned)
+      yield { submit: sliceOf(job, planned, steps, stepsPerEpoch, learningRate, inFlight > 0) }
+      planned += steps
+    }
+    const report = (yield { collect: true }) as Report
+    inFlight--
+    pace.learn(report)
     recorder.steps += report.steps
-    const ended = epochsOf(report, job, stepsPerEpoch, recorder.epochs.length)
-    if (report.stopped === 'nonFinite') {
-      recorder.epochs.push(...ended)
-      best?.restore()
-      return { status: 'diverged', reason: divergence(job, recorder, report, stepsPerEpoch) }
-    }
-    if (job.validation && report.stopped === null) {
-      const seen = yield evaluation(job.validation.data)
-      const last = ended.pop() as Epoch
-      ended.push({ ...last, valLoss: seen.loss[0], valMetrics: job.validation.metrics(seen) })
-    }
+    loss = report.loss[report.loss.length - 1] ?? loss
+
+    const ended = sum.add(report, learningRate, report.stopped !== null)
+    if (isBatchWatched && report.stopped === null) yield* tell(callbacks, 'onBatchEnd', moment)
     for (const epoch of ended) {
-      recorder.epochs.push(epoch)
-      best?.endEpoch(epoch)
-      display(epoch, settings)
+      const isWhole = report.stopped === null || epoch !== ended[ended.length - 1]
+      const seen = validation && isWhole ? yield* validate(validation) : {}
+      recorder.epochs.push({ epoch: recorder.epochs.length + 1, ...epoch, ...seen })
+      if (!isWhole) continue
+      const last = recorder.epochs[recorder.epochs.length - 1]
+      best?.endEpoch(last)
+      display(last, settings)
+      yield* tell(callbacks, 'onEpochEnd', moment)
     }
-    if (report.stopped === 'asked') {
-      best?.restore()
-      return stopped(recorder)
-    }
-    epochs = Math.max(1, Math.min(epochs * 4, Math.round((epochs * SLICE_MS) / Math.max(took, 0.1))))
+    if (report.stopped === 'nonFinite')
+      outcome = { status: 'diverged', reason: divergence(job, recorder, report, stepsPerEpoch) }
+    else if (report.stopped === 'asked') outcome = stopped(recorder)
+    else if (recorder.epochs.length === settings.epochs)
+      outcome = { status: 'completed', reason: `All ${settings.epochs} epochs were trained.` }
   }
+  // What was submitted ahead of an early end is not begun, but has still to be collected.
+  for (; inFlight > 0; inFlight--) yield { collect: true }
   best?.restore()
-  return { status: 'completed', reason: `All ${settings.epochs} epochs were trained.` }
+  yield* tell(callbacks, 'onTrainEnd', moment)
+  return outcome
 }
 
-function sliceOf(job: Job, recorder: Recorder, epochs: number, stepsPerEpoch: number): Slice<Bound> {
-  const { settings, data, batch, seed } = job
-  const steps = epochs * stepsPerEpoch
-  return {
-    program: 'train',
-    data,
-    rows: orderOf(job, job.firstEpoch + recorder.epochs.length, epochs),
-    pass: data.rows,
-    batch,
-    start: 0,
-    steps,
-    learningRate: new Float64Array(steps).fill(settings.learningRate),
-    step: job.firstStep + recorder.steps,
-    seed: mix32(seed),
+/** How much is put into a slice, and how many slices are kept in flight: learnt from how long they take. */
+class Pace {
+  steps: number
+  depth = 1
+
+  constructor(
+    readonly unit: number,
+    readonly most: number,
+  ) {
+    this.steps = unit
+  }
+
+  learn({ steps, milliseconds }: Report): void {
+    if (steps === 0) return
+    const units = (SLICE_MS * steps) / (Math.max(milliseconds, 0.01) * this.unit)
+    this.steps = this.unit * Math.max(1, Math.min(Math.round(units), (this.steps / this.unit) * 4, this.most))
+    this.depth = Math.max(2, Math.min(64, Math.ceil((AHEAD_MS * steps) / (milliseconds * this.steps))))
   }
 }
 
-/** The order of rows of `count` epochs from epoch `first`; null where it is the natural one. */
-function orderOf({ settings, data, batch, seed }: Job, first: number, count: number): Uint32Array | null {
-  if (!settings.shuffle || batch === data.rows) return null
-  const rows = new Uint32Array(count * data.rows)
-  for (let e = 0; e < count; e++)
-    rows.set(shuffle(countTo(data.rows), random(seed, 'shuffle', first + e)), e * data.rows)
-  return rows
+function* tell(callbacks: readonly Callback[], name: MomentName, moment: Moment): Loop<void> {
+  for (const promise of told(callbacks, name, moment)) yield { wait: promise }
+}
+
+function* validate({ data, metrics }: Validation): Loop<Pick<Epoch, 'valLoss' | 'valMetrics'>> {
+  yield { submit: evaluation(data) }
+  const report = (yield { collect: true }) as Report
+  return { valLoss: report.loss[0], valMetrics: metrics(report) }
 }
 
 /** One step over all rows that changes nothing and returns loss and outputs. */
@@ -128,32 +184,45 @@ export function evaluation(data: Bound, program: ProgramName = 'evaluate'): Slic
     learningRate: new Float64Array(0),
     step: 0,
     seed: 0,
+    follows: false,
   }
 }
 
-/** The steps of a report gathered into epochs, the last perhaps cut short. */
-function epochsOf(report: Report, { data, batch, settings }: Job, stepsPerEpoch: number, before: number): Epoch[] {
-  const epochs: Epoch[] = []
-  for (let first = 0; first < report.loss.length; first += stepsPerEpoch) {
-    const end = Math.min(first + stepsPerEpoch, report.loss.length)
-    let rows = 0
-    let loss = 0
-    let penalty = 0
-    for (let step = first; step < end; step++) {
-      const size = Math.min(batch, data.rows - (step - first) * batch)
-      rows += size
-      loss += size * report.loss[step]
-      penalty += size * report.penalty[step]
-    }
-    epochs.push({
-      epoch: before + epochs.length + 1,
-      loss: loss / rows,
-      penalty: penalty / rows,
-      gradientNorm: report.gradientNorm[end - 1],
-      learningRate: settings.learningRate,
-    })
+/** Steps `from` … `from + steps` of the run; whole epochs, or within one. */
+function sliceOf(
+  job: Job,
+  from: number,
+  steps: number,
+  stepsPerEpoch: number,
+  rate: number,
+  follows: boolean,
+): Slice<Bound> {
+  const { data, batch, seed } = job
+  const first = Math.floor(from / stepsPerEpoch)
+  const start = (from % stepsPerEpoch) * batch
+  const order = orderOf(job, job.firstEpoch + first, Math.ceil((from + steps) / stepsPerEpoch) - first)
+  return {
+    program: 'train',
+    data,
+    rows: order && start > 0 ? order.subarray(start) : order,
+    pass: data.rows,
+    batch,
+    start,
+    steps,
+    learningRate: new Float64Array(steps).fill(rate),
+    step: job.firstStep + from,
+    seed: mix32(seed),
+    follows,
   }
-  return epochs
+}
+
+/** The order of rows of `count` epochs from epoch `first`; null where it is the natural one. */
+function orderOf({ settings, data, batch, seed }: Job, first: number, count: number): Uint32Array | null {
+  if (!settings.shuffle || batch === data.rows) return null
+  const rows = new Uint32Array(count * data.rows)
+  for (let e = 0; e < count; e++)
+    rows.set(shuffle(countTo(data.rows), random(seed, 'shuffle', first + e)), e * data.rows)
+  return rows
 }
 
 function stopped(recorder: Recorder): Outcome {
@@ -167,6 +236,39 @@ function divergence(job: Job, recorder: Recorder, report: Report, stepsPerEpoch:
   const what = Number.isFinite(loss) ? 'The gradient stopped being finite' : `The loss became ${loss}`
   const where = job.suspect()
   return `${what} at step ${step} (epoch ${Math.ceil(step / stepsPerEpoch)})${where ? `; not finite: ${where}` : ''}.`
+}
+
+/** The run as callbacks see it; `live` holds what changes under their hands. */
+function momentOf(
+  { settings }: Job,
+  recorder: Recorder,
+  orders: Orders,
+  live: { readonly loss: number; learningRate: number },
+): Moment {
+  return {
+    epochs: settings.epochs,
+    get epoch() {
+      return recorder.epochs.length
+    },
+    get step() {
+      return recorder.steps
+    },
+    get history() {
+      return recorder.epochs
+    },
+    get loss() {
+      return live.loss
+    },
+    get learningRate() {
+      return live.learningRate
+    },
+    set learningRate(value: number) {
+      live.learningRate = checkNumber(value, RANGES.notNegative, 'learningRate')
+    },
+    stop() {
+      orders.stop = true
+    },
+  }
 }
 
 function display(epoch: Epoch, { dispLoss, epochs }: FitSettings): void {

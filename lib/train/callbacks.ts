@@ -1,0 +1,78 @@
+/**
+ * Callbacks: five moments of a run at which it can be read and changed.
+ *
+ * Training waits for a callback, and for the promise it returns, before it goes on; so what it changes is reproducible.
+ * A run without callbacks never waits for anybody.
+ */
+import { DownhillError, expected, refuseUnknown } from '../errors'
+import type { Epoch } from './history'
+
+/** The run as a callback sees it, at that moment. The model may be read too: it answers from the same state. */
+export interface Moment {
+  /** Epochs ended so far; at onEpochBegin and onBatchEnd the epoch under way is the next. */
+  readonly epoch: number
+  readonly epochs: number
+  /** Whole steps made so far. */
+  readonly step: number
+  /** Objective of the last batch, before its update; NaN before the first. */
+  readonly loss: number
+  /** All epochs ended, the last one last. */
+  readonly history: readonly Epoch[]
+  /** Rate of the steps to come; may be set, to a number ≥ 0. */
+  learningRate: number
+  /** Ends the run after this moment, with status 'stopped'. */
+  stop(): void
+}
+
+type Listener = (moment: Moment) => void | Promise<void>
+
+/** Any of the five moments; `this` is the callback itself. */
+export interface Callback {
+  onTrainBegin?: Listener
+  onEpochBegin?: Listener
+  /** After every step: the run then goes a step at a time. */
+  onBatchEnd?: Listener
+  onEpochEnd?: Listener
+  onTrainEnd?: Listener
+}
+
+export const MOMENTS = ['onTrainBegin', 'onEpochBegin', 'onBatchEnd', 'onEpochEnd', 'onTrainEnd'] as const
+export type MomentName = (typeof MOMENTS)[number]
+
+/** One callback or several, checked. @throws ERR_OPTION */
+export function readCallbacks(value: unknown): readonly Callback[] {
+  if (value === undefined || value === null) return []
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value]
+  for (const callback of list) {
+    if (typeof callback !== 'object' || callback === null)
+      throw expected('an object such as { onEpochEnd(moment) { … } }', 'callbacks', callback)
+    // A class instance brings its own fields and methods; plain objects are held to the five names.
+    if (Object.getPrototypeOf(callback) === Object.prototype) refuseUnknown(callback, MOMENTS, 'a callback')
+    for (const name of MOMENTS) {
+      const listener: unknown = (callback as Callback)[name]
+      if (listener !== undefined && typeof listener !== 'function') throw expected('a function', name, listener)
+    }
+  }
+  return list as readonly Callback[]
+}
+
+/** Whether anybody listens at a moment. */
+export function listens(callbacks: readonly Callback[], name: MomentName): boolean {
+  return callbacks.some((callback) => callback[name] !== undefined)
+}
+
+/** Promises of those who listen, one after the other. */
+export function* told(callbacks: readonly Callback[], name: MomentName, moment: Moment): Generator<Promise<void>> {
+  for (const callback of callbacks) {
+    const promise = callback[name]?.(moment)
+    if (promise instanceof Promise) yield promise
+  }
+}
+
+/** For `fitSync`, which can wait for nobody. */
+export function refusePromise(): never {
+  throw new DownhillError(
+    'ERR_OPTION',
+    'Expected callbacks that return nothing in fitSync but one returned a promise; use fit.',
+  )
+}
