@@ -30,8 +30,8 @@ interface Fixture {
 const FACTORIES = { sgd, adam, adamw, rmsprop }
 const { x, y, start, configurations } = readJson<Fixture>('optimizers.json')
 
-const WEIGHTS = { float64: { absolute: 1e-9 }, float32: { absolute: 1e-4 } }
-const LOSSES = { float64: { relative: 1e-12 }, float32: { relative: 1e-4 } }
+const WEIGHTS = { float64: { absolute: 1e-9 }, float32: { absolute: 1e-5 } }
+const LOSSES = { float64: { relative: 1e-12 }, float32: { relative: 1e-5 } }
 
 function startNet(backend: TestBackend) {
   const layers = [dense(7, 'tanh'), dense(4, 'silu'), dense(3, 'softmax')]
