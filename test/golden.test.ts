@@ -1,8 +1,8 @@
 /**
  * The golden runs: the question's own network on the breast-cancer data, against numpy (test/fixtures/golden.py).
  *
- * How many losses must agree, and how well, is what mathematics allows: on raw inputs descent is chaotic, and numpy
- * parts from itself after a few steps when the rows are permuted. The runs with the question's missing-axis bug belong to
+ * How many losses must agree, and how well, is what arithmetic allows: on raw inputs descent is chaotic, and numpy parts
+ * from itself when rows or columns are permuted (docs/decisions/0004-golden-on-raw-inputs.md). The runs with the question's missing-axis bug belong to
  * the comparison of a caller's own gradients, and are not run here.
  */
 import { FNN } from 'downhill'
