@@ -1,9 +1,11 @@
 // The one file that knows which BLAS is linked: OpenBLAS (serial build), Apple's Accelerate, or none.
 //
-// Three things stand here because a BLAS cannot be trusted to get them right on every machine:
+// Four things stand here because a BLAS cannot be trusted to get them right on every machine:
 // - the CPU kernel: an OpenBLAS older than the CPU does not know it and may pick a slow or a wrong kernel, so the
 //   addon chooses, from what the CPU says it can do;
 // - the truth: a few products are checked when the addon first asks, and a BLAS that fails them is not used;
+// - callers: a serial OpenBLAS may hand one scratch buffer to two threads that call it at once, and both products come
+//   out wrong, so its allocator is put under a lock of ours;
 // - threads: a build of OpenBLAS with a pool of its own is not used (its fork handler can hang Node, and its bits
 //   depend on the number of threads).
 //
@@ -12,9 +14,11 @@
 #include "blas.h"
 
 #include <cmath>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <vector>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -25,7 +29,7 @@
 #ifdef DOWNHILL_BLAS
 
 #if defined(__linux__) && !defined(DOWNHILL_ACCELERATE)
-#define DOWNHILL_OPENBLAS_ASKS 1
+#define DOWNHILL_OPENBLAS 1
 #endif
 
 // CBLAS by its binary interface; no header of a particular BLAS is needed to build against it.
@@ -43,7 +47,7 @@ int openblas_get_parallel(void);
 
 // ---- The CPU kernel ------------------------------------------------------------------------------------------------
 
-#ifdef DOWNHILL_OPENBLAS_ASKS
+#ifdef DOWNHILL_OPENBLAS
 
 namespace {
 
@@ -88,6 +92,58 @@ char* __wrap_getenv(const char* name) {
   if (std::strcmp(name, "OPENBLAS_CORETYPE") == 0) return const_cast<char*>(bestCore());
   if (std::strcmp(name, "OPENBLAS_L2_SIZE") == 0) return const_cast<char*>(l2Size());
   return nullptr;
+}
+}
+
+#endif
+
+// ---- Callers -------------------------------------------------------------------------------------------------------
+
+#ifdef DOWNHILL_OPENBLAS
+
+// Debian's serial OpenBLAS 0.3.21 is built without USE_LOCKING: it looks for a free scratch buffer and takes it in two
+// steps. Two threads in sgemm then get wrong products, one in a few hundred (test/native has the proof). The addon is
+// linked with --wrap for both names, so that each product takes and returns its buffer here. Only that is serial.
+//
+// At most kCallers are inside at once, as many buffers as the smallest build has; the others wait.
+
+namespace {
+
+constexpr int kCallers = 48;
+
+struct Desk {
+  std::mutex lock;
+  std::condition_variable returned;
+  int taken = 0;
+};
+
+Desk& desk() {
+  static Desk* const one = new Desk;  // never destroyed: a thread may still compute when the process ends
+  return *one;
+}
+
+}  // namespace
+
+extern "C" {
+void* __real_blas_memory_alloc(int position);
+void __real_blas_memory_free(void* buffer);
+
+void* __wrap_blas_memory_alloc(int position) {
+  Desk& d = desk();
+  std::unique_lock<std::mutex> held(d.lock);
+  d.returned.wait(held, [&] { return d.taken < kCallers; });
+  ++d.taken;
+  return __real_blas_memory_alloc(position);
+}
+
+void __wrap_blas_memory_free(void* buffer) {
+  Desk& d = desk();
+  {
+    const std::lock_guard<std::mutex> held(d.lock);
+    __real_blas_memory_free(buffer);
+    --d.taken;
+  }
+  d.returned.notify_one();
 }
 }
 

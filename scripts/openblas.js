@@ -1,15 +1,16 @@
 /**
  * Finds a serial OpenBLAS to link into the addon, in this order:
  *
- *   1. OPENBLAS_DIR, a folder with libopenblas.a or .so in it or in its lib/ ('none': build without)
+ *   1. OPENBLAS_DIR, a folder with libopenblas.a in it or in its lib/ ('none': build without)
  *   2. Debian's or Ubuntu's libopenblas-serial-dev, installed or fetched without root
- *   3. a library that the compiler finds by itself
+ *   3. a libopenblas.a that the compiler finds by itself
  *   4. Apple's Accelerate
  *   5. none: the addon runs on its own loops
  *
  * Refused: a build of OpenBLAS with threads of its own. Its fork handler ends the pool in mid-product, which hangs Node
  * in child_process, and its bits depend on the number of threads. So each candidate is linked into a small program
- * that asks it.
+ * that asks it. And a shared library: native/blas.cc could not stand between it and its environment and allocator,
+ * without which several threads in one serial OpenBLAS get wrong products.
  *
  * No error ends here: whatever goes wrong is a sentence in `notes`, and the next place is tried. The answer is kept in
  * build/openblas/openblas.json, so that a later build fetches nothing.
@@ -40,9 +41,9 @@ const debianPackage = 'libopenblas-serial-dev'
 function openblas() {
   if (asks() === 'none') return none([])
   try {
-    const { asked, ...found } = JSON.parse(fs.readFileSync(record, 'utf8'))
+    const { keptFor, ...found } = JSON.parse(fs.readFileSync(record, 'utf8'))
     const files = found.link.filter(path.isAbsolute)
-    if (asked === asks() && files.every(fs.existsSync)) return found
+    if (keptFor === key() && files.every(fs.existsSync)) return found
   } catch {
     // none kept yet
   }
@@ -60,11 +61,14 @@ function lookAgain() {
   if (asks() === 'none') return none([])
   fs.mkdirSync(kept, { recursive: true })
   const found = search()
-  fs.writeFileSync(record, `${JSON.stringify({ asked: asks(), ...found }, null, 2)}\n`)
+  fs.writeFileSync(record, `${JSON.stringify({ keptFor: key(), ...found }, null, 2)}\n`)
   return found
 }
 
 const asks = () => process.env.OPENBLAS_DIR ?? ''
+
+/** An answer is good for as long as this file would give it again. */
+const key = () => `${asks()} ${crypto.createHash('sha256').update(fs.readFileSync(__filename)).digest('hex')}`
 
 /** @param {string[]} notes @returns {Found} */
 const none = (notes) => ({ name: 'none', origin: '', defines: [], link: [], notes })
@@ -80,7 +84,7 @@ function search() {
   if (process.platform !== 'linux') return none(notes)
   for (const place of [named, distributed, installed]) {
     for (const { library, origin, sha256 } of place(notes)) {
-      const link = library.endsWith('.a') ? [prelinked(library, notes)] : [library]
+      const link = [prelinked(library, notes)]
       const answer = probed(link)
       if (answer.version) {
         return { name: `OpenBLAS ${answer.version}`, origin, sha256, defines: ['DOWNHILL_BLAS=1'], link, notes }
@@ -99,14 +103,9 @@ function search() {
 function named(notes) {
   const folder = asks()
   if (folder === '') return []
-  const candidates = librariesIn(path.resolve(folder)).concat(librariesIn(path.resolve(folder, 'lib')))
-  if (candidates.length === 0) notes.push(`OPENBLAS_DIR ${folder} has no libopenblas.a or libopenblas.so`)
-  return candidates.map((library) => ({ library, origin: `OPENBLAS_DIR ${folder}` }))
-}
-
-/** @param {string} folder */
-function librariesIn(folder) {
-  return ['libopenblas.a', 'libopenblas.so'].map((file) => path.join(folder, file)).filter((f) => fs.existsSync(f))
+  const found = [folder, path.join(folder, 'lib')].map((f) => path.resolve(f, 'libopenblas.a')).filter(fs.existsSync)
+  if (found.length === 0) notes.push(`OPENBLAS_DIR ${folder} has no libopenblas.a`)
+  return found.map((library) => ({ library, origin: `OPENBLAS_DIR ${folder}` }))
 }
 
 /**
@@ -128,11 +127,8 @@ function* distributed(notes) {
 /** What the compiler finds where it looks by itself. @returns {Candidate[]} */
 function installed() {
   const cxx = compiler()
-  if (!cxx) return []
-  return ['libopenblas.a', 'libopenblas.so'].flatMap((file) => {
-    const library = run(cxx, [`-print-file-name=${file}`]).out.trim()
-    return path.isAbsolute(library) ? [{ library, origin: `the system's ${path.normalize(library)}` }] : []
-  })
+  const library = cxx ? run(cxx, ['-print-file-name=libopenblas.a']).out.trim() : ''
+  return path.isAbsolute(library) ? [{ library, origin: `the system's ${path.normalize(library)}` }] : []
 }
 
 // ---- Fetching a Debian package without root ------------------------------------------------------------------------
@@ -217,23 +213,30 @@ const cores = [
   { keep: 'PRESCOTT', serves: [] }, // and all that are older or without AVX
 ]
 
-const needed = ['cblas_sgemm', 'openblas_get_config', 'openblas_get_corename', 'openblas_get_parallel']
+/** What native/blas.cc calls. */
+const called = ['cblas_sgemm', 'openblas_get_config', 'openblas_get_corename', 'openblas_get_parallel']
+
+/** What OpenBLAS calls by way of native/blas.cc: the environment, and its allocator of scratch buffers. */
+const guarded = ['blas_memory_alloc', 'blas_memory_free']
+const wrapped = ['getenv', ...guarded]
 
 /**
- * The part of an archive that sgemm needs, as one object file of 6 MB that shows these four names only; the archive
- * itself where binutils cannot do it.
+ * The part of an archive that sgemm needs, as one object file of 6 MB that shows these names only; the archive itself
+ * where binutils cannot do it.
  * @param {string} archive @param {string[]} notes
  */
 function prelinked(archive, notes) {
   const whole = path.join(kept, 'whole.o')
   const object = path.join(kept, 'openblas.o')
-  const wanted = needed.flatMap((name) => ['-u', name])
+  const wanted = called.flatMap((name) => ['-u', name]).concat(wrapped.map((name) => `--wrap=${name}`))
+  const shown = [...called, ...guarded].map((name) => `--keep-global-symbol=${name}`)
   const steps = [
     () => run('ld', ['-r', '-o', whole, ...wanted, ...aliases(archive), archive]),
-    () => run('objcopy', ['--strip-unneeded', ...needed.map((n) => `--keep-global-symbol=${n}`), whole, object]),
+    () => run('objcopy', ['--strip-unneeded', ...shown, whole, object]),
   ]
   const done = steps.every((step) => step().ok)
   fs.rmSync(whole, { force: true })
+  if (done && path.dirname(archive) === kept) fs.rmSync(archive)
   if (done) return object
   notes.push('binutils could not trim OpenBLAS, so that all of it is linked')
   return archive
@@ -264,17 +267,17 @@ function probed(link) {
   const cxx = compiler()
   if (!cxx) return { problem: 'cannot be tried without a C++ compiler' }
   const program = path.join(kept, 'probe')
-  const source = path.join(root, 'scripts', 'openblas-probe.cc')
-  const built = run(cxx, [source, '-o', program, ...link, '-pthread', '-lm'])
-  const answer = built.ok ? run(program, [], { seconds: 20 }) : built
-  fs.rmSync(program, { force: true })
-  if (!built.ok) return { problem: 'cannot be linked' }
-  const match = /^(\S+) (serial|threaded)$/m.exec(answer.out)
-  if (!answer.ok || !match) return { problem: 'does not run here' }
-  if (match[2] === 'threaded') return { problem: 'has threads of its own' }
-  return { version: match[1] }
+  const sources = ['scripts/openblas-probe.cc', 'native/blas.cc'].map((file) => path.join(root, file))
+  const wraps = wrapped.map((name) => `-Wl,--wrap=${name}`)
+  const args = ['-std=c++17', '-O1', '-DDOWNHILL_BLAS=1', '-pthread', ...sources, ...wraps, ...link, '-o', program]
+  if (!run(cxx, args).ok) return { problem: 'cannot be linked' }
+  const answer = run(program, [], { seconds: 20 })
+  fs.rmSync(program)
+  const version = /^OpenBLAS (\S+) serial/.exec(answer.out)?.[1]
+  if (answer.ok && version) return { version }
+  return { problem: /^none \((.*)\)$/m.exec(answer.out)?.[1] ?? 'does not run here' }
 }
 
 if (require.main === module) process.stdout.write(`${JSON.stringify(lookAgain(), null, 2)}\n`)
 
-module.exports = { openblas, openblasNow }
+module.exports = { openblas, openblasNow, wrapped }

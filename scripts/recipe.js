@@ -18,7 +18,7 @@
 const fs = require('node:fs')
 const path = require('node:path')
 const { root, folderOf } = require('./tools')
-const { openblas } = require('./openblas')
+const { openblas, wrapped } = require('./openblas')
 
 const linux = process.platform === 'linux'
 const mac = process.platform === 'darwin'
@@ -68,11 +68,12 @@ const cflags = () => [
 ]
 
 /**
- * For whatever the core is linked into. --wrap: the core answers OpenBLAS' questions to the environment (native/blas.cc).
+ * For whatever the core is linked into. The names wrapped are those that OpenBLAS may reach only by way of the core:
+ * native/blas.cc answers for them.
  */
 function ldflags() {
   if (!linux) return ['-pthread']
-  return ['-pthread', '-static-libstdc++', '-Wl,--gc-sections', '-Wl,--wrap=getenv']
+  return ['-pthread', '-static-libstdc++', '-Wl,--gc-sections', ...wrapped.map((name) => `-Wl,--wrap=${name}`)]
 }
 
 /** For the addon itself, beside `ldflags`. */
