@@ -76,12 +76,12 @@ function linearTicks(low: number, high: number, wanted: number): number[] {
   const rough = (high - low) / Math.max(1, wanted)
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = power * ([1, 2, 5].find((m) => m * power >= rough * 0.999) ?? 10)
+  const first = Math.ceil(low / step - 1e-9)
+  const count = Math.min(Math.floor(high / step + 1e-9) - first, 4 * wanted)
   const found: number[] = []
   // Counted, not added up: i · step carries one rounding, a running sum would carry i of them.
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && found.length <= 4 * wanted; i++) {
-    found.push(Number((i * step).toPrecision(12)))
-  }
-  return found
+  for (let i = 0; i <= count; i++) found.push(Number(((first + i) * step).toPrecision(12)))
+  return found.filter(Number.isFinite)
 }
 
 /** 1, 2, 5, or 1, 3, or 1 of each power of ten, or of every n-th: the finest that is not too many. */
