@@ -298,6 +298,7 @@ const CODINGS: readonly {
   { name: 'multi-hot', y: multiHot, task: 'multilabel', outputs: 3 },
   { name: 'real', y: [0, 1, 2.5], task: 'regression', outputs: 1 },
   { name: 'real, 10 outputs known, flat rows', y: Array.from({ length: 20 }, (_, i) => i / 7), known: { outputs: 10 }, task: 'regression', outputs: 10 },
+  { name: 'real rows with one 1 each', y: [[1, 0.5], [0.5, 1]], task: 'regression', outputs: 2 },
   { name: 'integer rows', y: [[3, 4]], task: 'regression', outputs: 2 },
   { name: 'class numbers', y: digits, task: 'multiclass', outputs: 10, classes: digits.slice(0, 10) },
   { name: 'class numbers in Int32', y: Int32Array.from(digits), task: 'multiclass', outputs: 10, classes: digits.slice(0, 10) },
@@ -578,6 +579,8 @@ t.test('a constant column is constant however its value rounds, and comes out as
     t.same(fitted, { mean: [value], std: [1] }, `${value}`)
     t.ok(standardize(table, fitted).x.every((z: number) => z === 0))
   }
+  const smallest = readFeatures([0, 5e-324], { dtype: 'float64' })
+  t.ok(fitStandardization(smallest).std[0] > 0, 'two subnormal values are not one')
 })
 
 t.test('standardized columns have mean 0 and std 1, and come back', async () => {

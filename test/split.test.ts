@@ -75,6 +75,12 @@ t.test('the breast-cancer shares: a fifth of 212 and 357 is 42.4 and 71.4, and 1
   t.same([validation.length, countOf(validation, classes, 0), countOf(validation, classes, 1)], [114, 43, 71])
 })
 
+t.test('a row left over goes to the class with the largest part left over', async (t) => {
+  const classes = Uint32Array.from({ length: 13 }, (_, i) => (i < 4 ? 0 : 1)) // 30 % are 1.2 and 2.7, and 4 in all
+  const { validation } = splitRows(13, 0.3, { seed: 1, classes })
+  t.same([countOf(validation, classes, 0), countOf(validation, classes, 1)], [1, 3])
+})
+
 t.test('single rows of a class train; if there is nothing else, one is held out', async (t) => {
   const rare = Uint32Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
   for (let seed = 0; seed < 20; seed++) t.notOk(splitRows(10, 0.5, { seed, classes: rare }).validation.includes(9))

@@ -18,10 +18,10 @@ export interface Standardization {
 /**
  * Mean and population std of each column over `rows` (all rows if left out).
  *
- * Max error: relative 4·n·2⁻⁵³ of a column's range, for the mean and the std. Domain: finite values; the sums neither
- * overflow nor underflow unless a column's range does.
+ * Max error: relative 4·n·2⁻⁵³ of a column's range, for the mean and the std. Domain: finite values whose differences
+ * from the column's first sum to less than a double's largest.
  *
- * @throws ERR_DATA where a column's values lie further apart than a double can say
+ * @throws ERR_DATA beyond that
  */
 export function fitStandardization(
   { x, columns, scale, rows: all }: FeatureTable,
@@ -31,29 +31,30 @@ export function fitStandardization(
   const n = rows?.length ?? all
   const at = (r: number): number => (rows ? rows[r] : r) * columns
   const origin = Float64Array.from({ length: columns }, (_, c) => x[at(0) + c] * scale)
-  const shift = new Float64Array(columns) // mean of value − origin
+  const sums = new Float64Array(columns) // Σ (value − origin)
   const range = new Float64Array(columns) // max |value − origin|
   for (let r = 0; r < n; r++)
     for (let c = 0, i = at(r); c < columns; c++, i++) {
       const d = x[i] * scale - origin[c]
-      shift[c] += d / n
-      range[c] = Math.max(range[c], Math.abs(d))
+      sums[c] += d
+      if (Math.abs(d) > range[c]) range[c] = Math.abs(d)
     }
-  const squares = new Float64Array(columns) // Σ ((value − mean) / range)²
-  for (let r = 0; r < n; r++)
-    for (let c = 0, i = at(r); c < columns; c++, i++) {
-      if (range[c] === 0) continue
-      const d = (x[i] * scale - origin[c] - shift[c]) / range[c]
-      squares[c] += d * d
-    }
-  const mean = Array.from(shift, (d, c) => origin[c] + d)
-  const std = Array.from(squares, (sum, c) => range[c] * Math.sqrt(sum / n) || 1)
-  const tooFar = range.indexOf(Number.POSITIVE_INFINITY)
+  const tooFar = sums.findIndex((sum, c) => !Number.isFinite(sum) || range[c] === Number.POSITIVE_INFINITY)
   if (tooFar >= 0)
     throw new DownhillError(
       'ERR_DATA',
       `Expected values within a double's range of each other in ${name} but column ${tooFar} (counted from 0) has not.`,
     )
+  // Squares are taken relative to the range, so that they neither overflow nor underflow.
+  const shift = sums.map((sum) => sum / n)
+  const squares = new Float64Array(columns) // Σ ((value − mean) / range)²
+  for (let r = 0; r < n; r++)
+    for (let c = 0, i = at(r); c < columns; c++, i++) {
+      const d = (x[i] * scale - origin[c] - shift[c]) / range[c] // NaN in a constant column, unused
+      squares[c] += d * d
+    }
+  const mean = Array.from(shift, (d, c) => origin[c] + d)
+  const std = Array.from(range, (d, c) => (d > 0 ? d * Math.sqrt(squares[c] / n) : 1))
   return { mean, std }
 }
 
