@@ -67,7 +67,7 @@ t.test('rises', async (t) => {
     ],
     [[1, 1 + 0.9e-5, 1 + 2.1e-5], [2]],
     [[-2, -1, -1 + 0.9e-5], [1]],
-    [[0, 1e-30], [1]],
+    [[0, 0, 1e-30], [2]],
     [[1, Number.NaN, 2, Number.POSITIVE_INFINITY], [3]],
   ]
   for (const [loss, want] of rows) t.same(rises(loss), want, JSON.stringify(loss))

@@ -135,7 +135,7 @@ async function* batches(source: string | URL | Readable, options: CsvBatchOption
   const bytes = typeof source === 'string' || source instanceof URL ? createReadStream(source) : source
   // Rows of any length come through here, to be refused in our own words.
   const parser = parse({ bom: true, delimiter, info: true, relax_column_count: true, skip_empty_lines: true })
-  // An error of either stream ends both, and arrives where the rows are awaited.
+  // An error of either stream ends both, and arrives where the rows are awaited; whoever leaves early ends both too.
   pipeline(bytes, parser, () => {})
   let header: string[] | null = null
   let features: number[] = []
@@ -171,8 +171,6 @@ async function* batches(source: string | URL | Readable, options: CsvBatchOption
     if (header !== null && fields.length > 0) yield batch(header)
   } catch (cause) {
     throw cause instanceof DownhillError ? cause : fileError(file, cause)
-  } finally {
-    bytes.destroy()
   }
   if (!hasRows) {
     throw new DownhillError(
