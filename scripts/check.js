@@ -9,19 +9,22 @@
  */
 const fs = require('node:fs')
 const path = require('node:path')
-const { root, run, which } = require('./tools')
+const { root, run, which, folderOf } = require('./tools')
 
 const write = process.argv.includes('--write')
 
-/** @param {string} folder @returns {string[]} */
-function cppFiles(folder) {
-  const all = /** @type {string[]} */ (fs.readdirSync(path.join(root, folder), { recursive: true }))
-  return all.filter((file) => /\.(cc|h)$/.test(file)).map((file) => path.join(folder, file))
+/** C++ that git knows or would take. */
+const cpp = run('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.cc', '*.h'])
+  .out.split('\n')
+  .filter((file) => file !== '' && fs.existsSync(path.join(root, file)))
+/** As much of a tool's findings as anybody reads. @param {string} text */
+function beginning(text) {
+  const lines = text.split('\n').filter((line) => !line.startsWith('$ '))
+  return lines.length <= 200
+    ? lines.join('\n')
+    : `${lines.slice(0, 200).join('\n')}\n… and ${lines.length - 200} lines more`
 }
 
-const cpp = ['native', 'scripts', 'test', 'bench']
-  .filter((folder) => fs.existsSync(path.join(root, folder)))
-  .flatMap(cppFiles)
 const clangFormat = which('clang-format')
 
 /** @type {{ name: string, program: string | null, args: string[] }[]} */
@@ -29,10 +32,19 @@ const checks = [
   {
     name: 'biome',
     program: process.execPath,
-    args: [require.resolve('@biomejs/biome/bin/biome'), write ? 'check' : 'ci', ...(write ? ['--write'] : [])],
+    args: [
+      path.join(folderOf('@biomejs/biome'), 'bin', 'biome'),
+      'check',
+      '--colors=off',
+      ...(write ? ['--write'] : []),
+    ],
   },
   { name: 'clang-format', program: clangFormat, args: [...(write ? ['-i'] : ['--dry-run', '--Werror']), ...cpp] },
-  { name: 'tsc', program: process.execPath, args: [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.json'] },
+  {
+    name: 'tsc',
+    program: process.execPath,
+    args: [path.join(folderOf('typescript'), 'bin', 'tsc'), '-p', 'tsconfig.json'],
+  },
 ]
 
 for (const { name, program, args } of checks) {
@@ -42,6 +54,6 @@ for (const { name, program, args } of checks) {
     continue
   }
   const done = run(program, args)
-  process.stdout.write(done.ok ? `${name}: good\n` : `${name}: failed\n${done.log}\n`)
+  process.stdout.write(done.ok ? `${name}: good\n` : `${name}: failed\n${beginning(done.log)}\n`)
   if (!done.ok) process.exitCode = 1
 }
