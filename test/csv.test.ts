@@ -47,7 +47,7 @@ const FINE: { name: string; text: string; options: ReadCsvOptions; want: Partial
   { name: 'carriage returns', text: 'a,y\r\n1,2\r\n', options: { target: 'y' }, want: { x: [1], y: [2] } },
   {
     name: 'byte order mark',
-    text: '\ufeffa,y\n1,2\n',
+    text: '\ufeff"a",y\n1,2\n',
     options: { target: 'a' },
     want: { x: [2], y: [1], target: 'a' },
   },
