@@ -219,7 +219,7 @@ function race({ x, y }: CsvData): string {
   const info = backendInfo()
   const ran =
     info.name === 'native' ? `The native backend ran (${info.blas}, ${info.simd})` : 'The TypeScript backend ran'
-  if (info.name !== 'native') return `${ran}: ${info.reason}; there was no other to compare it with.`
+  if (info.name !== 'native') return `${ran} (${info.reason}), and nothing was compared with it.`
   const turns = 5
   const epochs = 20
   const [rate, start, inputs] = [0.1, STARTS[1], INPUTS[0]]
