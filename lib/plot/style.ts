@@ -13,7 +13,7 @@ export interface Look {
   ansi: number
 }
 
-const SERIES: readonly Look[] = [
+export const SERIES: readonly Look[] = [
   { light: '#0b67b2', dark: '#56b4e9', dash: [], ansi: 34 },
   { light: '#c2570c', dark: '#f0a04b', dash: [6, 3], ansi: 33 },
   { light: '#00805c', dark: '#3fc99d', dash: [2, 3], ansi: 32 },

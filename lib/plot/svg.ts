@@ -5,7 +5,7 @@
 
 import { type Chart, type Frame, frame, type Marks, thin, xTicks } from './chart'
 import { formatMeasured, formatNumber, place, ticks } from './scale'
-import { LOOKS, type Look, seriesLook } from './style'
+import { LOOKS, type Look, SERIES, seriesLook } from './style'
 
 export interface SvgOptions {
   /** Pixels of one chart. @default 720 */
@@ -58,7 +58,7 @@ function painter(theme: 'auto' | 'light' | 'dark'): Paint {
 
 /** The dark twin of every light colour, for those whose system is dark. */
 function darkRules(): string {
-  const all: Colours[] = [...Object.values(LOOKS), ...[0, 1, 2, 3].map(seriesLook)]
+  const all: Colours[] = [...Object.values(LOOKS), ...SERIES]
   const rules = all.flatMap(({ light, dark }) => [
     `.downhill .f${light.slice(1)}{fill:${dark}}`,
     `.downhill .s${light.slice(1)}{stroke:${dark}}`,
