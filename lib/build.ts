@@ -78,9 +78,11 @@ export function blueprint(
   { task, outputs }: Pick<Coding, 'task' | 'outputs'>,
 ): Blueprint {
   const row = OUTPUTS[task]
+  // A loss that is asked for brings its own output: ten classes under binaryCrossEntropy are ten sigmoids.
+  const activation = (config.loss && lossRow(config.loss).link) ?? row.activation
   const layers: LayerSpec[] = config.layers
     ? [...config.layers]
-    : [...config.hidden.map((units) => dense(units, config.activation)), dense(outputs, row.activation)]
+    : [...config.hidden.map((units) => dense(units, config.activation)), dense(outputs, activation)]
   const model = { inputs, layers, initializer: config.initializer, l2: config.l2 }
   const width = outputsOf(model)
   if (width !== outputs)

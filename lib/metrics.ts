@@ -44,8 +44,8 @@ const ROWS = [
         }
         return right / rows
       }
-      const theirs = indicesOf(truth, targets, rows, O)
-      const ours = indicesOf(outputs, O, rows, O)
+      const theirs = indicesOf(truth, targets, rows, coding)
+      const ours = indicesOf(outputs, O, rows, coding)
       for (let r = 0; r < rows; r++) if (ours[r] === theirs[r]) right++
       return right / rows
     },

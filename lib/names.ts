@@ -28,8 +28,8 @@ export const RANGES = {
   notNegative: { says: 'a number ≥ 0', holds: (x) => x >= 0 },
   fraction: { says: 'a number in [0, 1)', holds: (x) => x >= 0 && x < 1 },
   any: { says: 'a finite number', holds: () => true },
-  count: { says: 'a positive integer', holds: (x) => Number.isInteger(x) && x > 0 },
-  wholeNotNegative: { says: 'an integer ≥ 0', holds: (x) => Number.isInteger(x) && x >= 0 },
+  count: { says: 'a positive integer', holds: (x) => Number.isSafeInteger(x) && x > 0 },
+  wholeNotNegative: { says: 'an integer ≥ 0', holds: (x) => Number.isSafeInteger(x) && x >= 0 },
   seed: { says: 'an integer in [0, 2³²)', holds: (x) => Number.isInteger(x) && x >= 0 && x < 2 ** 32 },
 } as const satisfies Record<string, NumberRange>
 

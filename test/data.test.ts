@@ -266,6 +266,8 @@ const CODINGS: readonly {
   { name: 'binary with two outputs', y: ['a', 'b'], known: { task: 'binary', outputs: 2 }, task: 'binary', outputs: 2, classes: ['a', 'b'] },
   { name: 'multiclass of any numbers', y: [10, 2.5, 7], known: { task: 'multiclass' }, task: 'multiclass', outputs: 3, classes: [2.5, 7, 10] },
   { name: 'multiclass of two', y: [0, 1], known: { task: 'multiclass' }, task: 'multiclass', outputs: 2, classes: [0, 1] },
+  { name: 'binary under crossEntropy', y: [1, 0], known: { task: 'binary', lossTask: 'multiclass' }, task: 'binary', outputs: 2, classes: [0, 1] },
+  { name: 'multiclass of one label', y: [4, 4], known: { task: 'multiclass' }, task: 'multiclass', outputs: 1, classes: [4] },
   { name: 'multilabel of one-hot rows', y: oneHot, known: { task: 'multilabel' }, task: 'multilabel', outputs: 3 },
   // from loss or output activation
   { name: 'binaryCrossEntropy', y: [0, 0.5, 1], known: { lossTask: 'binary' }, task: 'binary', outputs: 1, classes: [0, 1] },
@@ -647,6 +649,8 @@ t.test('accuracy and r2 are scikit-learn’s', async (t) => {
   t.equal(measure('accuracy', bits, [0, 1, 1, 0.75], 1, [0.2, 0.5, 0.4, 0.9]), 0.75)
   t.equal(measure('accuracy', animals, [0, 2], 1, [0.5, 0.2, 0.3, 0.6, 0.3, 0.1]), 0.5)
   t.equal(measure('accuracy', animals, [1, 0, 0, 0, 0, 1], 3, [0.5, 0.2, 0.3, 0.1, 0.3, 0.6]), 1)
+  const lone: Coding = { task: 'binary', outputs: 1, classes: ['only'] }
+  t.equal(measure('accuracy', lone, [0, 0], 1, [0.1, 0.9]), 1, 'one label is always right, as predict says')
   const tags: Coding = { task: 'multilabel', outputs: 2, classes: null }
   t.equal(measure('accuracy', tags, [1, 0, 1, 1], 2, [0.9, 0.1, 0.9, 0.1]), 0.5, 'every label of a row')
   const one: Coding = { task: 'regression', outputs: 1, classes: null }

@@ -274,6 +274,7 @@ const BAD_FITS: readonly [name: string, options: object, code: ErrorCode, messag
   ['optimizer: adma', { optimizer: 'adma' }, 'ERR_OPTION', /did you mean "adam"\?/],
   ['optimizer of no kind', { optimizer: { kind: 'sdg' } }, 'ERR_OPTION', /did you mean "sgd"\?/],
   ['batchSize: ful', { batchSize: 'ful' }, 'ERR_OPTION', /positive integer or "full" for batchSize/],
+  ['more epochs than can be counted', { epochs: 1e300 }, 'ERR_OPTION', /positive integer for epochs/],
   ['keep: bets', { keep: 'bets' }, 'ERR_OPTION', /did you mean "best"\?/],
   ['onDivergence: trow', { onDivergence: 'trow' }, 'ERR_OPTION', /did you mean "throw"\?/],
   ['plot into a format nobody draws', { plot: 'loss.gif' }, 'ERR_OPTION', /\.svg/],
@@ -664,7 +665,7 @@ t.test('any options and any data make a result or one of the codes', async (t) =
     { weight: 2, arbitrary: fc.constantFrom('tanh', 'relu', 'mse', 'huber', 'multiclass', 'adam', 'zeros', 'full') },
     { weight: 3, arbitrary: fc.integer({ min: -1, max: 9 }) },
     { weight: 1, arbitrary: fc.array(fc.integer({ min: -1, max: 4 }), { maxLength: 3 }) },
-    { weight: 1, arbitrary: fc.double() },
+    { weight: 1, arbitrary: fc.double({ noInteger: true }) },
   )
   const options = (names: string[]) => fc.dictionary(fc.constantFrom(...names), value, { maxKeys: 2 })
   const x = fc.oneof(

@@ -369,7 +369,7 @@ export const TASKS: { readonly [T in Task]: TaskRow } = {
       if (classes && classes.length !== 2) throw expected('two classes for a binary task', 'classes', classes)
     },
     code(y, known) {
-      const { outputs = 1, classes } = known
+      const { outputs = known.lossTask === 'multiclass' ? 2 : 1, classes } = known // crossEntropy takes one a class
       if (y.columns > 1) {
         requireColumns(y, [2])
         return { task: 'binary', outputs, classes: classes ?? [0, 1] }
@@ -456,18 +456,18 @@ export function decodeProbabilities(outputs: Floats, rows: number, coding: Codin
 export function classIndices(y: TargetTable, coding: Coding): Uint32Array | null {
   if (coding.task !== 'binary' && coding.task !== 'multiclass') return null
   const { y: encoded, targets } = encodeTargets(y, coding, 'index', 'float64')
-  return indicesOf(encoded, targets, y.rows, coding.outputs)
+  return indicesOf(encoded, targets, y.rows, coding)
 }
 
 /**
  * Class indices from encoded targets or from outputs of `columns` columns: with one output the side of 0.5, with one
- * column of more the number itself, else the largest of the row.
+ * column of more the number itself, else the largest of the row. A coding of one label knows no other index than 0.
  */
-export function indicesOf(values: Floats, columns: number, rows: number, outputs: number): Uint32Array {
+export function indicesOf(values: Floats, columns: number, rows: number, { outputs, classes }: Coding): Uint32Array {
   const indices = new Uint32Array(rows)
+  if (classes?.length === 1) return indices
   for (let r = 0; r < rows; r++)
-    indices[r] =
-      columns > 1 ? largestOf(values, r * columns, columns) : outputs > 1 ? values[r] : values[r] >= 0.5 ? 1 : 0
+    indices[r] = columns > 1 ? largestOf(values, r * columns, columns) : outputs > 1 ? values[r] : +(values[r] >= 0.5)
   return indices
 }
 
@@ -554,11 +554,10 @@ function encodeClasses(y: TargetTable, coding: Coding, form: 'index' | 'dense', 
   return { y: encoded, targets: form === 'index' ? 1 : K }
 }
 
-/** The caller's labels from probabilities; a coding of one label knows no other. */
+/** The caller's labels from probabilities. */
 function decodeClasses(outputs: Floats, rows: number, coding: Coding): Label[] {
   const classes = coding.classes as readonly Label[]
-  const indices = indicesOf(outputs, coding.outputs, rows, coding.outputs)
-  return Array.from(indices, (index) => classes[Math.min(index, classes.length - 1)])
+  return Array.from(indicesOf(outputs, coding.outputs, rows, coding), (index) => classes[index])
 }
 
 /** A function from a label to its index. */
