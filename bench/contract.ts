@@ -25,6 +25,8 @@ export interface LoadedTask extends Task {
 export interface Contender {
   /** Library, version, and the backend or kernel it runs on. */
   readonly version: string
+  /** What it chose for this task, where there was a choice, e.g. its thread pools. */
+  readonly setting?: string
   /** Why its losses are not comparable, e.g. it knows no mini-batches; undefined where they are. */
   readonly differs?: string
   /** Back to the start, optimizer state and all. */

@@ -21,7 +21,7 @@ import { parseArgs } from 'node:util'
 import { CONTENDERS, type ContenderRow, command, environment, label } from './contenders'
 import { prepare } from './data'
 import { machineCard } from './machine'
-import { LATEST, type Measured, type Results, toMarkdown, toTerminal, writeDocs } from './report'
+import { LATEST, type Measured, picture, type Results, toMarkdown, toTerminal, writeDocs } from './report'
 import type { Outcome } from './trial'
 import { type Task, WORKLOADS } from './workloads'
 
@@ -137,6 +137,7 @@ async function main(): Promise<void> {
     writeFileSync(path, json)
   const kept = JSON.parse(readFileSync(LATEST, 'utf8')) as Results
   writeFileSync(join(folder, 'latest.md'), toMarkdown(kept))
+  writeFileSync(join(folder, 'latest.svg'), picture(kept))
   process.stdout.write(toTerminal(kept))
   process.stdout.write(`\nWritten to ${join(folder, 'latest.{json,md,svg}')}.\n`)
 }

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CONTENDERS } from './contenders'
+import { renderDots } from './dots'
 import { type Card, cardMarkdown } from './machine'
 import { difference, median, spread } from './statistics'
 import type { Finding, Outcome } from './trial'
@@ -39,6 +40,7 @@ interface Row {
   /** Why there is no speed. */
   readonly unable?: string
   readonly version: string
+  readonly setting?: string
   readonly differs?: string
   /** Seconds of a block, by round; NaN where there is none. */
   readonly blocks: readonly number[]
@@ -53,9 +55,9 @@ function summarize({ label, trials }: Measured): Row {
     const failed = trials.find((outcome) => outcome !== null) as { unable: string } | undefined
     return { label, unable: failed?.unable ?? 'not run', version: '', blocks: [], evidence: [] }
   }
-  const { version, differs, evidence } = findings[0]
+  const { version, setting, differs, evidence } = findings[0]
   const blocks = trials.map((outcome) => (isFinding(outcome) ? median(outcome.seconds) : Number.NaN))
-  return { label, version, differs: differs ?? undefined, blocks, evidence }
+  return { label, version, setting, differs, blocks, evidence }
 }
 
 const known = (blocks: readonly number[]): number[] => blocks.filter((value) => !Number.isNaN(value))
@@ -102,7 +104,7 @@ export function workloadTable({ name, measured }: Results['workloads'][number]):
     const blocks = known(row.blocks)
     const seconds = median(blocks)
     return [
-      row.label,
+      row.setting ? `${row.label} (${row.setting})` : row.label,
       rounded(speed(name, seconds)),
       blocks.length > 1 ? `${(100 * spread(blocks)).toFixed(0)} %` : '1 round',
       row === native ? '1 ×' : times(ratio(native, row)),
@@ -132,6 +134,27 @@ export function overview(results: Results): TableOf {
   ])
   // Whoever ran nowhere is in the tables below, with the reason.
   return { head, rows: rows.filter(([, ...cells]) => cells.some((cell) => cell !== '—')) }
+}
+
+/** The same as dots; whoever has no speed is left out. */
+export function picture(results: Results): string {
+  return renderDots(
+    results.workloads.map(({ name, measured }) => {
+      const rows = measured
+        .map((entry) => ({ ...summarize(entry), isPeer: entry.isPeer }))
+        .filter(({ unable }) => !unable)
+      const lines = rows
+        .map(({ label, isPeer, blocks }) => ({ label, isPeer, seconds: known(blocks) }))
+        .sort((a, b) => median(a.seconds) - median(b.seconds))
+        .map(({ label, isPeer, seconds }) => ({
+          label,
+          isPeer,
+          text: `${rounded(speed(name, median(seconds)))} ${WORKLOADS[name].unit.name}`,
+          speeds: seconds.map((value) => 1 / value),
+        }))
+      return { title: `${name}: ${WORKLOADS[name].says}`, lines }
+    }),
+  )
 }
 
 /** Versions as the contenders told them, one line each. */
@@ -207,5 +230,7 @@ export function fill(page: string, marker: string, text: string): void {
 /** The last results into docs/performance.md. */
 export function writeDocs(): void {
   if (!existsSync(LATEST)) throw new Error('There are no results yet: run `npm run bench` first.')
-  fill('performance.md', 'bench', toMarkdown(JSON.parse(readFileSync(LATEST, 'utf8')) as Results))
+  const results = JSON.parse(readFileSync(LATEST, 'utf8')) as Results
+  fill('performance.md', 'bench', toMarkdown(results))
+  writeFileSync(join(ROOT, 'docs/speeds.svg'), picture(results))
 }

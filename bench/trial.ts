@@ -12,6 +12,7 @@ import { argmax, type Contender, type LoadedTask, load, type Open, Unable } from
 /** What a trial found. */
 export interface Finding {
   readonly version: string
+  readonly setting?: string
   readonly differs?: string
   /** Seconds of each block counted. */
   readonly seconds: readonly number[]
@@ -38,8 +39,8 @@ async function run(contender: Contender, task: LoadedTask, budget: number): Prom
   if (first >= budget) seconds.push(first)
   for (let spent = 0; spent + first < budget || seconds.length === 0; spent += seconds[seconds.length - 1])
     seconds.push(await block())
-  const { version, differs } = contender
-  return { version, differs, seconds, evidence: await evidence(contender, task, result) }
+  const { version, setting, differs } = contender
+  return { version, setting, differs, seconds, evidence: await evidence(contender, task, result) }
 }
 
 async function evidence(contender: Contender, task: LoadedTask, result: ArrayLike<number>): Promise<number[]> {

@@ -1,8 +1,9 @@
 """What a contender in Python is, and the trial that runs one: the twin of ../contract.ts and ../trial.ts.
 
 A peer's file defines OPEN = {variant: function(task, threads) -> contender} and ends with contract.main(OPEN).
-A contender has `version`, maybe `differs`, reset(), block() and, to predict, probabilities(rows).
+A contender has `version`, maybe `setting` and `differs`, reset(), block() and, to predict, probabilities(rows).
 """
+import ctypes
 import json
 import math
 import os
@@ -44,18 +45,24 @@ def load(folder):
     return SimpleNamespace(**task)
 
 
-def blas_kernel():
-    """OpenBLAS's version and the CPU kernel it chose, if it is loaded in this process."""
-    import ctypes
+def openblas():
+    """The OpenBLAS loaded in this process, or None."""
     with open("/proc/self/maps") as maps:
         paths = {line.split()[-1] for line in maps if "openblas" in line}
-    for path in paths:
-        library = ctypes.CDLL(path)
+    for library in map(ctypes.CDLL, sorted(paths)):
         if hasattr(library, "openblas_get_config"):
             library.openblas_get_config.restype = library.openblas_get_corename.restype = ctypes.c_char_p
-            version = library.openblas_get_config().decode().split(" ")[1]
-            return "OpenBLAS %s %s" % (version, library.openblas_get_corename().decode())
-    return "BLAS unknown"
+            return library
+    return None
+
+
+def blas_kernel():
+    """OpenBLAS's version and the CPU kernel it chose."""
+    library = openblas()
+    if library is None:
+        return "BLAS unknown"
+    version = library.openblas_get_config().decode().split(" ")[1]
+    return "OpenBLAS %s %s" % (version, library.openblas_get_corename().decode())
 
 
 def trial(contender, task, budget):
@@ -75,8 +82,8 @@ def trial(contender, task, budget):
     while spent < budget or not seconds:
         seconds.append(block())
         spent += seconds[-1]
-    return {"version": contender.version, "differs": getattr(contender, "differs", None), "seconds": seconds,
-            "evidence": evidence(contender, task, result)}
+    said = {name: getattr(contender, name) for name in ("version", "setting", "differs") if hasattr(contender, name)}
+    return {**said, "seconds": seconds, "evidence": evidence(contender, task, result)}
 
 
 def evidence(contender, task, result):

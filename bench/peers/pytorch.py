@@ -1,8 +1,10 @@
 """PyTorch: nn.Sequential, the losses on logits, torch.optim; eager, and traced for one-row predictions.
 
-Threads: OpenMP and OpenBLAS each keep a pool. With more than one thread both get that many, unless one of them alone is
-faster; see THREADS.
+OpenMP (ATen's loops) and OpenBLAS (the products) each keep a pool of threads, and two pools can get in each other's way.
+So with more than one thread every setting is tried first, and the trial runs with the fastest.
 """
+import time
+
 import contract
 import numpy as np
 
@@ -19,8 +21,6 @@ class Net:
             raise contract.Unable("not installed: %s" % torch)
         torch.set_num_threads(threads)
         self.task = task
-        self.version = "PyTorch %s, %s, ATen %s" % (
-            torch.__version__, contract.blas_kernel(), torch.__config__.show().split("CPU capability usage: ")[1].split()[0])
         activation = {"tanh": nn.Tanh, "relu": nn.ReLU}[task.activation]
         modules = []
         for i, o in zip(task.layers, task.layers[1:]):
@@ -36,6 +36,31 @@ class Net:
             self.net.eval()
             if traced:
                 self.call = torch.jit.freeze(torch.jit.trace(self.net, self.x[:task.batch]))
+        capability = torch.__config__.show().split("CPU capability usage: ")[1].split()[0]
+        self.version = "PyTorch %s, %s, ATen %s" % (torch.__version__, contract.blas_kernel(), capability)
+        if threads > 1:
+            self.setting = self.tune(threads)
+
+    def tune(self, threads):
+        """Times a block with each setting, twice in turns; sets the one that had the fastest and names it."""
+        blas = contract.openblas()
+
+        def use(omp, openblas):
+            torch.set_num_threads(omp)
+            if blas is not None:
+                blas.openblas_set_num_threads(openblas)
+
+        settings = [(threads, threads), (threads, 1), (1, threads), (1, 1)]
+        best = {}
+        for setting in settings * 2:
+            use(*setting)
+            self.reset()
+            start = time.perf_counter()
+            self.block()
+            best[setting] = min(best.get(setting, float("inf")), time.perf_counter() - start)
+        fastest = min(best, key=best.get)
+        use(*fastest)
+        return "%d OpenMP, %d OpenBLAS" % fastest
 
     def reset(self):
         linear = [module for module in self.net if isinstance(module, nn.Linear)]
