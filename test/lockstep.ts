@@ -1,0 +1,258 @@
+/**
+ * Lockstep: one instruction at a time, each backend from the very same floats, held against the specification in
+ * float64. So an error cannot hide behind the ones before it, and bounds can be tight.
+ *
+ * A bound is a number of float32 roundings, k: |ours − exact| ≤ γ_k · magnitude, with γ_k = k·u/(1 − k·u), u = 2⁻²⁴
+ * (Higham, *Accuracy and Stability*, §3.1). The magnitude is Σ|terms| where terms are added, which the exact backend
+ * computes too, from absolute values; else that of the result. NaN and ±Infinity must stand where they stand in the
+ * exact result rounded to float32. A backend that flushes may take any |v| < 2⁻¹²⁶ for 0, on its way in and out.
+ */
+import { ACTIVATIONS } from '../dist/activations'
+import {
+  type Floats,
+  type Instruction,
+  OPS,
+  type OpName,
+  opKey,
+  type Plan,
+  type Range,
+  type Report,
+  type Slice,
+  type Table,
+} from '../dist/plan/plan'
+import { type Contender, EXACT } from './cases'
+
+// ---------------------------------------------------------------------------------------------------- one instruction
+
+/** A slice but for the data, which each backend binds for itself. */
+export type Steps = Omit<Slice, 'data' | 'program'>
+
+export interface Done {
+  readonly arena: Floats
+  readonly report: Report
+}
+
+/** `plan` reduced to one instruction, run by one backend over a copy of `arena`. */
+export function runOne(
+  { backend, dtype }: Contender,
+  plan: Plan,
+  instruction: Instruction,
+  arena: Floats,
+  table: Table,
+  steps: Steps,
+): Done {
+  if (backend === null) throw new Error('no backend')
+  const isChunk = OPS[instruction.op].scope === 'chunk'
+  const train = { chunk: isChunk ? [instruction] : [], step: isChunk ? [] : [instruction] }
+  const engine = backend.load({ ...plan, dtype, programs: { train } }, 1)
+  const blocks = blocksOf(plan)
+  for (const { at, length } of blocks) engine.write({ at, length }, arena.subarray(at, at + length))
+  const data = engine.bind(table)
+  const report = engine.run({ ...steps, program: 'train', data })
+  const after = dtype === 'float64' ? new Float64Array(plan.length) : new Float32Array(plan.length)
+  for (const range of blocks) after.set(engine.read(range), range.at)
+  data.release()
+  engine.close()
+  return { arena: after, report }
+}
+
+/** The two blocks of an arena, which no range may straddle. */
+export function blocksOf({ parameters, length }: Plan): Range[] {
+  const shared = parameters.length
+  return [
+    { at: 0, length: shared },
+    { at: shared, length: length - shared },
+  ].filter((range) => range.length > 0)
+}
+
+// ---------------------------------------------------------------------------------------------------- bounds
+
+/** Names of operands are numbers here: offsets and sizes. */
+type Operands = Readonly<Record<string, number>>
+
+interface Bound {
+  /** Operands written, with their floats for `capacity` rows. */
+  writes(operands: Operands, capacity: number): readonly (readonly [operand: string, length: number])[]
+  /** Roundings allowed, for `rows` rows in the whole step. */
+  roundings(operands: Operands, rows: number, row: string | undefined): number
+  /** Σ|terms|, of the result, or of dy where a derivative near 0 is a difference of numbers near 1. */
+  magnitude: 'terms' | 'result' | 'dy'
+}
+
+const rowsOf =
+  (...names: readonly [operand: string, columns: string][]): Bound['writes'] =>
+  (operands, capacity) =>
+    names.map(([name, columns]) => [name, operands[columns] * capacity])
+const vectors =
+  (...names: readonly string[]): Bound['writes'] =>
+  ({ n }) =>
+    names.map((name) => [name, n])
+const roundings = (k: number) => () => k
+
+/** Roundings of the activations in float32: twice what any kernel set has shown (docs/numerics.md). */
+const FORWARD: { readonly [activation: string]: number } = { linear: 0, relu: 0, gelu: 400, softmax: 64 }
+const ACTIVATION_ROUNDINGS = 8
+
+const BOUNDS: { readonly [K in OpName]: Bound } = {
+  gather: { writes: rowsOf(['x', 'I']), roundings: roundings(2), magnitude: 'result' },
+  gatherTargets: { writes: rowsOf(['t', 'T']), roundings: roundings(0), magnitude: 'result' },
+  affine: { writes: rowsOf(['y', 'O']), roundings: ({ I }) => I + 1, magnitude: 'terms' },
+  affineGradWeights: {
+    writes: ({ I, O }) => [
+      ['dW', I * O],
+      ['db', O],
+    ],
+    roundings: (_, rows) => rows + 1,
+    magnitude: 'terms',
+  },
+  affineGradInput: { writes: rowsOf(['dx', 'I']), roundings: ({ O }) => O, magnitude: 'terms' },
+  activate: {
+    writes: rowsOf(['y', 'O']),
+    roundings: (_operands, _rows, row) => FORWARD[row ?? ''] ?? ACTIVATION_ROUNDINGS,
+    magnitude: 'result',
+  },
+  activateGrad: { writes: rowsOf(['dx', 'O']), roundings: roundings(ACTIVATION_ROUNDINGS), magnitude: 'dy' },
+  mask: { writes: rowsOf(['y', 'O']), roundings: roundings(2), magnitude: 'result' },
+  loss: { writes: rowsOf(['dz', 'O']), roundings: roundings(2), magnitude: 'result' },
+  penalty: { writes: vectors('dw'), roundings: roundings(3), magnitude: 'terms' },
+  guard: { writes: () => [], roundings: roundings(0), magnitude: 'result' },
+  coupleDecay: { writes: vectors('g'), roundings: roundings(3), magnitude: 'terms' },
+  momentum: { writes: vectors('g', 'm'), roundings: roundings(5), magnitude: 'terms' },
+  scaleByAdam: { writes: vectors('g', 'm', 'v'), roundings: roundings(10), magnitude: 'terms' },
+  scaleByRms: { writes: vectors('g', 'v'), roundings: roundings(8), magnitude: 'terms' },
+  decayWeights: { writes: vectors('w'), roundings: roundings(3), magnitude: 'result' },
+  descend: { writes: vectors('w'), roundings: roundings(3), magnitude: 'terms' },
+}
+
+/** Losses, penalties and norms are summed in double. */
+const REPORT_TOLERANCE = 1e-12
+
+const UNIT = 2 ** -24
+/** What is below may be flushed, and is rounded by more than u if it is not. */
+const TINY = 2 ** -126
+/** Error that a flush may leave: a factor below 2⁻¹²⁶ taken for 0, beside one of at most 2⁷ (silu at −88). */
+const FLUSHED = 2 ** -119
+
+// ---------------------------------------------------------------------------------------------------- the comparison
+
+/** The worst of what was compared, as a share of what is allowed, and where it was. */
+export interface Worst {
+  share: number
+  says: string
+}
+
+/** One instruction as it ought to be, and how far off it may be. */
+export class Expectation {
+  readonly key: string
+  readonly #before: Float32Array
+  readonly #exact: Done
+  /** From inputs with everything below 2⁻¹²⁶ taken for 0. */
+  readonly #flushed: Done
+  readonly #allowed: Float64Array
+  readonly #written: readonly Range[]
+
+  constructor(
+    readonly plan: Plan,
+    readonly instruction: Instruction,
+    readonly arena: Float32Array,
+    readonly table: Table,
+    readonly steps: Steps,
+  ) {
+    this.key = opKey(instruction)
+    this.#before = arena
+    const run = (floats: Float64Array, x = table.x, learningRate = steps.learningRate): Done =>
+      runOne(EXACT, plan, instruction, floats, { ...table, x }, { ...steps, learningRate })
+    const operands = instruction as unknown as Operands
+    const bound = BOUNDS[instruction.op]
+    const doubles = Float64Array.from(arena)
+    this.#exact = run(doubles)
+    this.#flushed = doubles.some((v) => flush(v) !== v) ? run(doubles.map(flush)) : this.#exact
+    // What is subtracted from a weight is added to its absolute value.
+    const terms =
+      bound.magnitude === 'terms'
+        ? run(
+            doubles.map(Math.abs),
+            table.x,
+            steps.learningRate.map((rate) => -rate),
+          )
+        : null
+    const k = bound.roundings(operands, steps.batch, instruction.row)
+    const gamma = (k * UNIT) / (1 - k * UNIT)
+    this.#written = bound
+      .writes(operands, plan.capacity)
+      .map(([name, length]) => ({ at: operands[name], length }))
+      .filter(({ at }) => at >= 0)
+    this.#allowed = new Float64Array(plan.length)
+    for (const { at, length } of this.#written)
+      for (let i = at; i < at + length; i++) {
+        const result = Math.abs(this.#exact.arena[i])
+        const dy = bound.magnitude === 'dy' ? Math.abs(arena[operands.dy + i - at]) : 0
+        this.#allowed[i] = gamma * Math.max(terms ? terms.arena[i] : result, dy) + FLUSHED
+      }
+  }
+
+  /** Compares what a backend did; throws at the first thing that is wrong. */
+  check({ arena, report }: Done, flushes: boolean): Worst {
+    let worst: Worst = { share: 0, says: this.key }
+    for (const { at, length } of this.#written)
+      for (let i = at; i < at + length; i++) {
+        const share = this.#shareOf(arena[i], i, flushes)
+        const says = (): string => `${this.key} [${i - at}]: ${arena[i]} for ${this.#exact.arena[i]}`
+        if (!(share <= 1)) throw new Error(`${says()}, ${share.toPrecision(3)} times what is allowed`)
+        if (share > worst.share) worst = { share, says: says() }
+      }
+    this.#checkUntouched(arena)
+    const fault = reportFault(report, this.#exact.report)
+    if (fault && !(flushes && reportFault(report, this.#flushed.report) === ''))
+      throw new Error(`${this.key}: ${fault}`)
+    return worst
+  }
+
+  /** The error as a share of what is allowed; the smaller of two where the backend flushes. */
+  #shareOf(ours: number, i: number, flushes: boolean): number {
+    const shares = (flushes ? [this.#exact, this.#flushed] : [this.#exact]).map(({ arena }) => {
+      const exact = arena[i]
+      const rounded = Math.fround(exact)
+      if (Object.is(ours, rounded)) return 0
+      const share = Math.abs(ours - exact) / this.#allowed[i]
+      return Number.isFinite(ours) && Number.isFinite(rounded) ? share : Number.POSITIVE_INFINITY
+    })
+    return Math.min(...shares)
+  }
+
+  /** What is not written stays as it was, bit for bit. */
+  #checkUntouched(arena: Floats): void {
+    let from = 0
+    for (const { at, length } of [...this.#written, { at: arena.length, length: 0 }].sort((a, b) => a.at - b.at)) {
+      for (let i = from; i < at; i++)
+        if (!Object.is(arena[i], this.#before[i])) throw new Error(`${this.key} wrote [${i}], which is none of its own`)
+      from = at + length
+    }
+  }
+}
+
+/** What is wrong with a report; '' if nothing is. */
+function reportFault(ours: Report, exact: Report): string {
+  if (ours.steps !== exact.steps || ours.stopped !== exact.stopped)
+    return `${ours.steps} steps, ${ours.stopped}; not ${exact.steps}, ${exact.stopped}`
+  for (const name of ['loss', 'penalty', 'gradientNorm'] as const) {
+    const [a, b] = [ours[name], exact[name]]
+    const isNear = (v: number, i: number): boolean =>
+      Object.is(v, b[i]) || Math.abs(v - b[i]) <= REPORT_TOLERANCE * Math.abs(b[i])
+    if (a.length !== b.length || !a.every(isNear)) return `${name} ${a} for ${b}`
+  }
+  return ''
+}
+
+function flush(v: number): number {
+  return Math.abs(v) < TINY ? 0 : v
+}
+
+/** Whether an instruction changes one of its inputs, so that a second chunk would see what the first left. */
+export function isInPlace(instruction: Instruction): boolean {
+  const { x, y, dx, dy } = instruction as unknown as Operands
+  if (instruction.op === 'activate' || instruction.op === 'mask') return x === y
+  return (
+    instruction.op === 'activateGrad' && (dx === dy || (ACTIVATIONS.get(instruction.row ?? '')?.isIdentity ?? false))
+  )
+}
