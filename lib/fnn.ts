@@ -355,7 +355,7 @@ export class FNN<L extends Label = Label> {
 
   #read(x: unknown, y: unknown): Pair {
     const inputs = this.#built?.network.model.inputs ?? this.#config.inputs ?? undefined
-    const outputs = this.#built?.network.outputs
+    const { outputs } = this.#known()
     return readPair(x, y, { inputs, outputs, dtype: this.#config.dtype })
   }
 
