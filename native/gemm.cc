@@ -1,76 +1,216 @@
 #include "gemm.h"
 
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "blas.h"
 
 namespace downhill {
 namespace {
 
-// Below this many multiplications a call of BLAS costs more than it saves.
-constexpr size_t kSmall = 2048;
+constexpr size_t ceilDiv(size_t a, size_t b) { return (a + b - 1) / b; }
+constexpr size_t roundUp(size_t a, size_t b) { return ceilDiv(a, b) * b; }
 
-bool useBlas(size_t B, size_t I, size_t O) { return blas().available && B * I * O >= kSmall; }
+// ---- Who multiplies -------------------------------------------------------------------------------------------------
+
+Products atStart() {
+  const char* const asked = std::getenv("DOWNHILL_PRODUCTS");
+  if (asked != nullptr && std::strcmp(asked, "own") == 0) return Products::kOwn;
+  if (asked != nullptr && std::strcmp(asked, "blas") == 0) return Products::kBlas;
+  return Products::kFaster;
+}
+
+std::atomic<Products>& wanted() {
+  static std::atomic<Products> products{atStart()};
+  return products;
+}
+
+// From so many weights on BLAS is the faster where only portable kernels run. Against AVX2 and AVX-512 kernels it is
+// not (docs/decisions/0003-kernels.md).
+constexpr size_t kBlasFrom = 512 * 512;
+
+bool usesBlas(size_t I, size_t O) {
+  const Products products = wanted().load(std::memory_order_relaxed);
+  if (products == Products::kOwn || O == 1 || !blas().available) return false;
+  return products == Products::kBlas || (simd() == Simd::kPortable && I * O >= kBlasFrom);
+}
+
+// ---- Tiles for threads ---------------------------------------------------------------------------------------------
+
+// A product is cut for threads by its shape alone. No bits depend on the cut, except on BLAS' path, which has its own.
+struct Grid {
+  size_t rows, columns;  // of a tile
+  size_t across, tiles;  // tiles side by side, and in all
+};
+
+// Multiply-adds in a tile at least: some microseconds, more than it costs to hand one over.
+constexpr size_t kTileWork = size_t{1} << 18;
+// More tiles than this balance no better.
+constexpr size_t kMostTiles = 32;
+constexpr size_t kTileColumns = 64;  // the widest panel of any set
+constexpr size_t kTileRows = 24, kPackedTileRows = 96, kMostTileRows = 1024;
+
+Grid gridOf(const Product& p) {
+  const size_t wanted = std::min(std::max<size_t>(p.m * p.n * p.k / kTileWork, 1), kMostTiles);
+  Grid grid;
+  grid.columns = roundUp(ceilDiv(p.n, std::min(wanted, ceilDiv(p.n, kTileColumns))), kTileColumns);
+  grid.across = ceilDiv(p.n, grid.columns);
+  const size_t leastRows = p.bTransposed ? kPackedTileRows : kTileRows;
+  const size_t down =
+      std::max(std::min(ceilDiv(wanted, grid.across), ceilDiv(p.m, leastRows)), ceilDiv(p.m, kMostTileRows));
+  grid.rows = roundUp(ceilDiv(p.m, down), 12);
+  grid.tiles = grid.across * ceilDiv(p.m, grid.rows);
+  return grid;
+}
+
+// The part of p from (top, left), of m × n.
+Product partOf(const Product& p, size_t top, size_t left, size_t m, size_t n) {
+  Product part = p;
+  part.m = std::min(m, p.m - top);
+  part.n = std::min(n, p.n - left);
+  part.a += p.aTransposed ? top : top * p.lda;
+  part.b += p.bTransposed ? left * p.ldb : left;
+  part.c += top * p.ldc + left;
+  if (p.start != nullptr) part.start += top * p.ldstart + left;
+  return part;
+}
+
+// Computes p, and beside it, where `sums` has columns, sums, a product with the columns of p and one row.
+void compute(Pool& pool, const Product& p, const Product& sums = {}) {
+  const Kernels& set = kernels();
+  const Grid grid = gridOf(p);
+  pool.parallel(grid.tiles, [&](size_t tile, int worker) {
+    const size_t top = tile / grid.across * grid.rows, left = tile % grid.across * grid.columns;
+    Product part = partOf(p, top, left, grid.rows, grid.columns);
+    part.scratch = pool.scratch(worker, kScratchFloats);
+    set.product(part);
+    if (top == 0 && sums.n > 0) set.product(partOf(sums, 0, left, 1, grid.columns));
+  });
+}
+
+// ---- The same on BLAS ----------------------------------------------------------------------------------------------
+
+// BLAS chooses its kernels, and with them the order of sums, by the shape of a call. So the shapes are fixed: panels of
+// rows, the last filled up with zeros, and columns on a grid of the layer. Within one shape a row's bits should depend
+// neither on its place nor on its neighbours. OpenBLAS' kernels for Haswell and Zen break that (they take rows by 6 and
+// 6, and sum the two otherwise), so BLAS is asked before it is used for rows.
+constexpr size_t kBlasRows = 64, kBlasColumns = 512;
+
+void sgemm(bool transA, bool transB, size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b,
+           size_t ldb, float beta, float* c, size_t ldc) {
+  blas().sgemm(transA, transB, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1, a,
+               static_cast<int>(lda), b, static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
+}
+
+// Whether equal rows of one call come out equal, for columns that are and are not multiples of a vector.
+bool keepsRows() {
+  static const bool keeps = [] {
+    for (const auto& [n, k] : {std::pair<size_t, size_t>{kBlasColumns, 40}, {13, 600}, {100, 300}}) {
+      std::vector<float> a(kBlasRows * k), b(k * n), c(kBlasRows * n);
+      for (size_t i = 0; i < a.size(); ++i) a[i] = 1 / static_cast<float>(3 + i % k);
+      for (size_t i = 0; i < b.size(); ++i) b[i] = 1 / static_cast<float>(7 + i);
+      sgemm(false, false, kBlasRows, n, k, a.data(), k, b.data(), n, 0, c.data(), n);
+      for (size_t r = 1; r < kBlasRows; ++r)
+        if (std::memcmp(c.data(), c.data() + r * n, n * sizeof(float)) != 0) return false;
+    }
+    return true;
+  }();
+  return keeps;
+}
+
+// c = after(start + a·b), a (m, k), b (k, n) or transposed, start a row or null. False, and nothing done, where BLAS or
+// memory will not have it.
+bool rowsOnBlas(Pool& pool, size_t m, size_t n, size_t k, const float* a, const float* b, bool bTransposed,
+                const float* start, float* c, Map after) {
+  if (!keepsRows()) return false;
+  const size_t across = ceilDiv(n, kBlasColumns), down = ceilDiv(m, kBlasRows);
+  const size_t padded = kBlasRows * (k + kBlasColumns);
+  if (m % kBlasRows != 0)
+    for (int worker = 0; worker < pool.threads(); ++worker)
+      if (pool.scratch(worker, padded) == nullptr) return false;
+  pool.parallel(across * down, [&](size_t tile, int worker) {
+    const size_t top = tile / across * kBlasRows, left = tile % across * kBlasColumns;
+    const size_t rows = std::min(kBlasRows, m - top), columns = std::min(kBlasColumns, n - left);
+    const float* from = a + top * k;
+    float* to = c + top * n + left;
+    size_t ldto = n;
+    if (rows < kBlasRows) {
+      float* const room = pool.scratch(worker, padded);
+      std::copy_n(from, rows * k, room);
+      std::fill(room + rows * k, room + kBlasRows * k, 0.0f);
+      from = room;
+      to = room + kBlasRows * k;
+      ldto = columns;
+    }
+    for (size_t r = 0; start != nullptr && r < kBlasRows; ++r) std::copy_n(start + left, columns, to + r * ldto);
+    sgemm(false, bTransposed, kBlasRows, columns, k, from, k, b + (bTransposed ? left * k : left), bTransposed ? k : n,
+          start != nullptr ? 1.0f : 0.0f, to, ldto);
+    for (size_t r = 0; r < rows; ++r) {
+      float* const row = c + (top + r) * n + left;
+      if (row != to + r * ldto) std::copy_n(to + r * ldto, columns, row);
+      if (after != nullptr) after(row, row, columns);
+    }
+  });
+  return true;
+}
 
 }  // namespace
 
-void affine(Pool&, size_t B, size_t I, size_t O, const float* x, const float* W, const float* b, float* y) {
-  for (size_t r = 0; r < B; ++r) {
-    if (b != nullptr) {
-      std::memcpy(y + r * O, b, O * sizeof(float));
-    } else {
-      std::memset(y + r * O, 0, O * sizeof(float));
-    }
-  }
-  if (useBlas(B, I, O)) {
-    blas().sgemm(false, false, static_cast<int>(B), static_cast<int>(O), static_cast<int>(I), 1, x, static_cast<int>(I),
-                 W, static_cast<int>(O), 1, y, static_cast<int>(O));
+void forceProducts(Products products) { wanted().store(products, std::memory_order_relaxed); }
+
+void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* W, const float* b, float* y,
+            Map after) {
+  if (O == 1) {
+    const Kernels& set = kernels();
+    const size_t rows = roundUp(std::max(ceilDiv(kTileWork, I), ceilDiv(B, kMostTiles)), 16);
+    const float bias = b != nullptr ? *b : 0;
+    pool.parallel(ceilDiv(B, rows), [&](size_t tile, int) {
+      const size_t top = tile * rows;
+      set.dots(std::min(rows, B - top), I, x + top * I, I, W, bias, y + top, after);
+    });
     return;
   }
-  for (size_t r = 0; r < B; ++r) {
-    float* row = y + r * O;
-    for (size_t i = 0; i < I; ++i) {
-      const float a = x[r * I + i];
-      for (size_t o = 0; o < O; ++o) row[o] += a * W[i * O + o];
-    }
-  }
+  if (usesBlas(I, O) && rowsOnBlas(pool, B, O, I, x, W, false, b, y, after)) return;
+  compute(pool, {B, O, I, x, I, false, W, O, false, y, O, b, 0, after, nullptr});
 }
 
-void affineGradWeights(Pool&, size_t B, size_t I, size_t O, const float* x, const float* dy, float* dW, float* db,
+void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* dy, float* dW, float* db,
                        bool accumulate) {
-  if (db != nullptr) {
-    if (!accumulate) std::memset(db, 0, O * sizeof(float));
-    for (size_t r = 0; r < B; ++r) {
-      for (size_t o = 0; o < O; ++o) db[o] += dy[r * O + o];
-    }
-  }
-  if (useBlas(B, I, O)) {
-    blas().sgemm(true, false, static_cast<int>(I), static_cast<int>(O), static_cast<int>(B), 1, x, static_cast<int>(I),
-                 dy, static_cast<int>(O), accumulate ? 1.0f : 0.0f, dW, static_cast<int>(O));
+  // db is the product of a row of ones and dy.
+  static const float kOne = 1;
+  const float* const dbStart = accumulate ? db : nullptr;
+  const Product sums = {1, O, B, &kOne, 0, true, dy, O, false, db, O, dbStart, 0, nullptr, nullptr};
+  const float* const start = accumulate ? dW : nullptr;
+  if (O == 1) {  // dWᵀ = dyᵀ·x has the same memory, and full vectors
+    compute(pool, {1, I, B, dy, 1, true, x, I, false, dW, I, start, I, nullptr, nullptr});
+    if (db != nullptr) kernels().product(sums);
     return;
   }
-  if (!accumulate) std::memset(dW, 0, I * O * sizeof(float));
-  for (size_t r = 0; r < B; ++r) {
-    for (size_t i = 0; i < I; ++i) {
-      const float a = x[r * I + i];
-      for (size_t o = 0; o < O; ++o) dW[i * O + o] += a * dy[r * O + o];
-    }
+  if (usesBlas(I, O)) {
+    const size_t across = ceilDiv(O, kBlasColumns), down = ceilDiv(I, kBlasColumns);
+    pool.parallel(across * down, [&](size_t tile, int) {
+      const size_t top = tile / across * kBlasColumns, left = tile % across * kBlasColumns;
+      const size_t rows = std::min(kBlasColumns, I - top), columns = std::min(kBlasColumns, O - left);
+      sgemm(true, false, rows, columns, B, x + top, I, dy + left, O, accumulate ? 1.0f : 0.0f, dW + top * O + left, O);
+      if (top == 0 && db != nullptr) kernels().product(partOf(sums, 0, left, 1, columns));
+    });
+    return;
   }
+  compute(pool, {I, O, B, x, I, true, dy, O, false, dW, O, start, O, nullptr, nullptr},
+          db != nullptr ? sums : Product{});
 }
 
-void affineGradInput(Pool&, size_t B, size_t I, size_t O, const float* dy, const float* W, float* dx) {
-  if (useBlas(B, I, O)) {
-    blas().sgemm(false, true, static_cast<int>(B), static_cast<int>(I), static_cast<int>(O), 1, dy, static_cast<int>(O),
-                 W, static_cast<int>(O), 0, dx, static_cast<int>(I));
+void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* W, float* dx) {
+  if (O == 1) {  // W is its own transpose
+    compute(pool, {B, I, 1, dy, 1, false, W, I, false, dx, I, nullptr, 0, nullptr, nullptr});
     return;
   }
-  for (size_t r = 0; r < B; ++r) {
-    for (size_t i = 0; i < I; ++i) {
-      float sum = 0;
-      for (size_t o = 0; o < O; ++o) sum += dy[r * O + o] * W[i * O + o];
-      dx[r * I + i] = sum;
-    }
-  }
+  if (usesBlas(I, O) && rowsOnBlas(pool, B, I, O, dy, W, true, nullptr, dx, nullptr)) return;
+  compute(pool, {B, I, O, dy, O, false, W, O, true, dx, I, nullptr, 0, nullptr, nullptr});
 }
 
 }  // namespace downhill

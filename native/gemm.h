@@ -1,15 +1,20 @@
-// The three products of a layer. Row-major and dense; W is I × O. Tiles lie on a grid of the problem, so that bits do
-// not depend on threads.
+// The three products of a layer. Row-major and dense; W is I × O.
+//
+// What holds on every path: the bits depend on the set of kernels (cpu.h), on I and O and on the values, not on
+// threads; a row of y or dx has the same bits alone as anywhere in a batch; NaN and infinities go where arithmetic
+// takes them, also past zeros. Error: |found − exact| ≤ γₙ·(|A|·|B|), n = terms + 1, γₙ = n·u/(1 − n·u), u = 2⁻²⁴.
 #pragma once
 
 #include <cstddef>
 
+#include "kernels.h"
 #include "threads.h"
 
 namespace downhill {
 
-// y = x·W + b;  x (B, I), W (I, O), b (O) or null, y (B, O)
-void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* W, const float* b, float* y);
+// y = after(x·W + b);  x (B, I), W (I, O), b (O) or null, y (B, O), after elementwise or null. y overlaps nothing.
+void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* W, const float* b, float* y,
+            Map after = nullptr);
 
 // dW (+)= xᵀ·dy;  db (+)= Σ_b dy[b,:];  += where `accumulate`; db may be null
 void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* dy, float* dW, float* db,
@@ -17,5 +22,11 @@ void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x,
 
 // dx = dy·Wᵀ
 void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* W, float* dx);
+
+// Who multiplies: by default whoever was measured faster for the layer and the set of kernels
+// (docs/decisions/0003-kernels.md). DOWNHILL_PRODUCTS=own or =blas in the environment, or forceProducts, decides for
+// all layers, where there is a BLAS.
+enum class Products { kFaster, kOwn, kBlas };
+void forceProducts(Products products);
 
 }  // namespace downhill

@@ -1,0 +1,274 @@
+// The product of one set of kernels: tiles in registers, panels of columns, and the layer with one output.
+//
+// Written over the vector type of simd.h and included by kernel_set.h alone. A tile holds R rows × V vectors of c in
+// registers and walks down k, reading a and b where they lie: weights of small layers stand in the L2 cache, from which
+// a walk down a panel runs as fast as from a packed copy. Packed is what must be turned, or lies badly.
+
+namespace downhill {
+namespace DOWNHILL_SET {
+
+// Rows of the tallest tile of V vectors, such that accumulators, a row of b and a factor fit the registers. One row
+// (a prediction) gets wide tiles, to have as many independent sums as the latency of a step asks for.
+#if DOWNHILL_WIDTH == 16  // 32 registers
+constexpr int kRows[] = {0, 14, 12, 8, 6, 0, 0, 0, 3};
+constexpr size_t kPanel = 4;  // vectors in a panel of columns, where there are many rows
+#else                         // 16 registers
+constexpr int kRows[] = {0, 10, 6, 4, 3, 0, 0, 0, 1};
+constexpr size_t kPanel = 2;
+#endif
+constexpr size_t kWidePanel = 8;
+constexpr int kMostRows = 14;
+
+// Steps of k between a load and a store of c, at most. A panel of b for so many stays in the L2 cache while the rows
+// pass by; a b that fits there whole gets more.
+constexpr size_t kDepth = 512, kSmallDepth = 1024;
+constexpr size_t kSmallB = 131072;
+// Rows from which packing b pays, where its rows collide.
+#if DOWNHILL_WIDTH == 16
+constexpr size_t kPackFrom = 128;
+#else
+constexpr size_t kPackFrom = 16;
+#endif
+
+struct Tile {
+  size_t k;
+  const float* a;
+  size_t lda;
+  const float* b;
+  size_t ldb;
+  float* c;
+  size_t ldc;
+  const float* start;
+  size_t ldstart;
+  size_t lastLanes;  // columns in the last vector
+};
+
+template <int R, int V, bool ATransposed, bool Part>
+void tile(const Tile& t) {
+  const Lanes part = firstLanes(t.lastLanes);
+  Vec c[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < V; ++j) {
+      if (t.start == nullptr) {
+        c[i][j] = Vec{};
+      } else {
+        const float* const from = t.start + i * t.ldstart + j * W;
+        c[i][j] = Part && j == V - 1 ? load(from, part) : load(from);
+      }
+    }
+
+  const float* a = t.a;
+  const float* b = t.b;
+  const size_t lda = t.lda, ldb = t.ldb;
+  for (size_t l = t.k; l > 0; --l) {
+    Vec row[V];
+#pragma GCC unroll 8
+    for (int j = 0; j < V; ++j) row[j] = Part && j == V - 1 ? load(b + j * W, part) : load(b + j * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const Vec factor = all(ATransposed ? a[i] : a[i * lda]);
+#pragma GCC unroll 8
+      for (int j = 0; j < V; ++j) c[i][j] = fma(factor, row[j], c[i][j]);
+    }
+    a += ATransposed ? lda : 1;
+    b += ldb;
+  }
+
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < V; ++j) {
+      float* const to = t.c + i * t.ldc + j * W;
+      if (Part && j == V - 1) {
+        store(to, c[i][j], part);
+      } else {
+        store(to, c[i][j]);
+      }
+    }
+}
+
+// All tiles, by layout of a, whether the last vector is a part, vectors, rows.
+using TileFunction = void (*)(const Tile&);
+struct Tiles {
+  TileFunction at[2][2][kWidePanel + 1][kMostRows + 1];
+};
+
+template <int V, bool ATransposed, bool Part, int R>
+constexpr void fill(Tiles& tiles) {
+  if constexpr (R > 0) {
+    tiles.at[ATransposed][Part][V][R] = tile<R, V, ATransposed, Part>;
+    fill<V, ATransposed, Part, R - 1>(tiles);
+  }
+}
+
+template <int V>
+constexpr void fillAll(Tiles& tiles) {
+  if constexpr (V > 0) {
+    fill<V, false, false, kRows[V]>(tiles);
+    fill<V, false, true, kRows[V]>(tiles);
+    fill<V, true, false, kRows[V]>(tiles);
+    fill<V, true, true, kRows[V]>(tiles);
+    fillAll<V - 1>(tiles);
+  }
+}
+
+constexpr Tiles allTiles() {
+  Tiles tiles = {};
+  fillAll<kWidePanel>(tiles);
+  return tiles;
+}
+
+constexpr Tiles kTiles = allTiles();
+
+// Vectors of the next panel of columns, when `left` remain. The last two share what is more than one panel.
+DOWNHILL_INLINE size_t nextPanel(size_t m, size_t left) {
+  if (m <= static_cast<size_t>(kRows[kWidePanel]) && left >= kWidePanel) return kWidePanel;
+  const size_t most = m <= static_cast<size_t>(kRows[4]) ? 4 : kPanel;
+  if (left >= 2 * most) return most;
+  return left > most ? (left + 1) / 2 : left;
+}
+
+// Rows that lie a multiple of a page apart fall into the same few sets of a cache, and push each other out.
+constexpr bool collide(size_t ld) { return ld % 1024 == 0; }
+
+// to[l·ldto + j] = b[l·ldb + j] for l < k and j < n; zeros up to the next multiple of W columns.
+inline void pack(const float* b, size_t ldb, size_t k, size_t n, float* to, size_t ldto) {
+  const size_t whole = n / W * W;
+  const Lanes part = firstLanes(n > whole ? n - whole : W);
+  for (size_t l = 0; l < k; ++l, b += ldb, to += ldto) {
+    for (size_t j = 0; j < whole; j += W) store(to + j, load(b + j));
+    if (whole < n) store(to + whole, load(b + whole, part));
+  }
+}
+
+// to[l·ldto + j] = b[j·ldb + l], likewise.
+inline void packTransposed(const float* b, size_t ldb, size_t k, size_t n, float* to, size_t ldto) {
+  for (size_t j = 0; j < n; j += W) {
+    size_t l = 0;
+    if (n - j >= W)
+      for (; l + W <= k; l += W) transpose(b + j * ldb + l, ldb, to + l * ldto + j, ldto);
+    for (; l < k; ++l)
+      for (size_t i = 0; i < W; ++i) to[l * ldto + j + i] = j + i < n ? b[(j + i) * ldb + l] : 0;
+  }
+}
+
+// How a product is cut: blocks of columns, within them blocks of k, within them blocks of rows.
+struct Cut {
+  size_t columns, depth, rows;
+  bool packs, copies;  // a block of b into panels; a block of a, row by row
+};
+
+inline Cut cutOf(const Product& p) {
+  Cut cut;
+  cut.packs = p.bTransposed || (p.scratch != nullptr && collide(p.ldb) && p.m >= kPackFrom && p.k * p.n > kSmallB);
+  cut.copies = p.scratch != nullptr && p.aTransposed && collide(p.lda) && p.m >= kPackFrom;
+  const size_t room = p.scratch != nullptr ? kPackedFloats : kSpareFloats;
+  size_t depth = cut.packs || p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
+  if (cut.packs && depth > room / (kPanel * W)) depth = room / (kPanel * W);
+  const size_t depths = p.k > depth ? (p.k + depth - 1) / depth : 1;
+  cut.depth = p.k > 0 ? (p.k + depths - 1) / depths : 1;  // blocks of nearly the same depth
+  cut.columns = cut.packs ? room / cut.depth / (kPanel * W) * (kPanel * W) : p.n;
+  cut.rows = cut.copies ? kCopiedFloats / cut.depth - 2 * kGap : p.m;
+  return cut;
+}
+
+inline void product(const Product& p) {
+  alignas(64) float spare[kSpareFloats];
+  float* const packed = p.scratch != nullptr ? p.scratch : spare;
+  float* const copied = packed + kPackedFloats;  // only where there is scratch
+  const Cut cut = cutOf(p);
+  const size_t heightOfPanel = cut.packs ? kMostRows : p.m;
+  for (size_t left = 0, n; left < p.n; left += n) {
+    n = p.n - left < cut.columns ? p.n - left : cut.columns;
+    size_t l = 0, k;
+    do {  // once also for k = 0, where c = start
+      k = p.k - l < cut.depth ? p.k - l : cut.depth;
+      const bool first = l == 0, last = l + k == p.k;
+      if (cut.packs)
+        for (size_t j = 0, vectors; j < n; j += vectors * W) {
+          vectors = nextPanel(heightOfPanel, (n - j + W - 1) / W);
+          const size_t columns = n - j < vectors * W ? n - j : vectors * W;
+          if (p.bTransposed) {
+            packTransposed(p.b + (left + j) * p.ldb + l, p.ldb, k, columns, packed + j * k, vectors * W);
+          } else {
+            pack(p.b + l * p.ldb + left + j, p.ldb, k, columns, packed + j * k, vectors * W);
+          }
+        }
+
+      for (size_t top = 0, m; top < p.m; top += m) {
+        m = p.m - top < cut.rows ? p.m - top : cut.rows;
+        const float* a = p.a + (p.aTransposed ? l * p.lda + top : top * p.lda + l);
+        size_t lda = p.lda;
+        if (cut.copies) {
+          lda = (m + kGap - 1) / kGap * kGap + kGap;
+          for (size_t r = 0; r < k; ++r) pack(a + r * p.lda, 0, 1, m, copied + r * lda, 0);
+          a = copied;
+        }
+
+        for (size_t j = 0, vectors; j < n; j += vectors * W) {
+          vectors = nextPanel(heightOfPanel, (n - j + W - 1) / W);
+          const size_t columns = n - j < vectors * W ? n - j : vectors * W;
+          const size_t lastLanes = columns - (vectors - 1) * W;
+          const float* const b = cut.packs ? packed + j * k : p.b + l * p.ldb + left + j;
+          const size_t ldb = cut.packs ? vectors * W : p.ldb;
+          const TileFunction* const tiles = kTiles.at[p.aTransposed][lastLanes < W][vectors];
+          const size_t groups = (m + kRows[vectors] - 1) / kRows[vectors];
+          for (size_t group = 0, i = 0, rows; group < groups; ++group, i += rows) {
+            rows = (m - i) / (groups - group);  // groups of nearly the same height
+            float* const c = p.c + (top + i) * p.ldc + left + j;
+            const float* start = c;
+            size_t ldstart = p.ldc;
+            if (first) {
+              start = p.start == nullptr ? nullptr : p.start + (top + i) * p.ldstart + left + j;
+              ldstart = p.ldstart;
+            }
+            tiles[rows]({k, a + (p.aTransposed ? i : i * lda), lda, b, ldb, c, p.ldc, start, ldstart, lastLanes});
+            if (last && p.after != nullptr)
+              for (size_t r = 0; r < rows; ++r) p.after(c + r * p.ldc, c + r * p.ldc, columns);
+          }
+        }
+      }
+      l += k;
+    } while (l < p.k);
+  }
+}
+
+// Sums of sixteen rows at a time; those of one row are sixteen chains, and are added as columns, transposed.
+inline void dots(size_t m, size_t k, const float* x, size_t ldx, const float* w, float bias, float* y, Map after) {
+  constexpr size_t kParts = 16 / W;    // vectors for the sixteen chains of a row
+  constexpr size_t kTogether = W / 2;  // rows whose chains, together, hide the latency of a step
+  alignas(64) float sums[16 * 16], turned[16 * 16];
+  for (size_t top = 0; top < m; top += 16) {
+    const size_t height = m - top < 16 ? m - top : 16;
+    for (size_t i = 0; i < height; i += kTogether) {
+      const float* row[kTogether];
+      for (size_t r = 0; r < kTogether; ++r) row[r] = x + (top + (i + r < height ? i + r : i)) * ldx;
+      Vec sum[kTogether][kParts] = {};
+      size_t l = 0;
+      for (; l + 16 <= k; l += 16)
+        for (size_t q = 0; q < kParts; ++q) {
+          const Vec factor = load(w + l + q * W);
+          for (size_t r = 0; r < kTogether; ++r) sum[r][q] = fma(load(row[r] + l + q * W), factor, sum[r][q]);
+        }
+      for (size_t q = 0; l < k; l += W, ++q) {
+        const Lanes part = firstLanes(k - l < W ? k - l : W);
+        const Vec factor = load(w + l, part);
+        for (size_t r = 0; r < kTogether; ++r) sum[r][q] = fma(load(row[r] + l, part), factor, sum[r][q]);
+      }
+      for (size_t r = 0; r < kTogether; ++r)
+        for (size_t q = 0; q < kParts; ++q) store(sums + (i + r) * 16 + q * W, sum[r][q]);
+    }
+    for (size_t i = 0; i < height; i += W) {
+      for (size_t l = 0; l < 16; l += W) transpose(sums + i * 16 + l, 16, turned + l * W, W);
+      for (size_t half = 8; half > 0; half /= 2)
+        for (size_t l = 0; l < half; ++l) store(turned + l * W, load(turned + l * W) + load(turned + (l + half) * W));
+      store(y + top + i, load(turned) + all(bias), firstLanes(height - i < W ? height - i : W));
+    }
+    if (after != nullptr) after(y + top, y + top, height);
+  }
+}
+
+}  // namespace DOWNHILL_SET
+}  // namespace downhill

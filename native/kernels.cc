@@ -1,0 +1,30 @@
+#include "kernels.h"
+
+namespace downhill {
+
+namespace portable {
+extern const Kernels kKernels;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const Kernels kKernels;
+}
+namespace avx512 {
+extern const Kernels kKernels;
+}
+#endif
+
+const Kernels& kernelsOf(Simd set) {
+  switch (set) {
+#if defined(__x86_64__)
+    case Simd::kAvx512:
+      return avx512::kKernels;
+    case Simd::kAvx2:
+      return avx2::kKernels;
+#endif
+    default:
+      return portable::kKernels;
+  }
+}
+
+}  // namespace downhill

@@ -1,0 +1,54 @@
+// The kernels of one set of instructions, as a table of functions: what gemm.cc and vmath.cc see of them.
+//
+// One source, kernel_set.h, is compiled three times (kernels_portable.cc, kernels_avx2.cc, kernels_avx512.cc); the
+// table in use is chosen at run time (cpu.h). Kernels know no threads and allocate nothing.
+#pragma once
+
+#include <cstddef>
+
+#include "cpu.h"
+
+namespace downhill {
+
+// y = f(x) for n floats; y may be x. A value's bits do not depend on where it stands.
+using Map = void (*)(const float* x, float* y, size_t n);
+
+// c = start + a·b, and then, where `after` is given, c = after(c).
+// a is m × k, b is k × n, c m × n, each row-major with the distance of its rows; or transposed in memory.
+struct Product {
+  size_t m, n, k;
+  const float* a;
+  size_t lda;
+  bool aTransposed;  // a(i, l) = a[l·lda + i]
+  const float* b;
+  size_t ldb;
+  bool bTransposed;  // b(l, j) = b[j·ldb + l]
+  float* c;
+  size_t ldc;
+  const float* start;  // row i at start + i·ldstart; null for zeros; may be c itself
+  size_t ldstart;      // 0: one row for all, as a bias is
+  Map after;           // null for none
+  float* scratch;      // kScratchFloats of any content, on a cache line; null costs speed, no bits
+};
+
+// Room for a block of b in panels, and for a block of a in rows with gaps.
+constexpr size_t kPackedFloats = 131072, kCopiedFloats = 81920, kGap = 16;
+constexpr size_t kScratchFloats = kPackedFloats + kCopiedFloats;
+// Room on the stack for who has no scratch.
+constexpr size_t kSpareFloats = 4096;
+
+struct Kernels {
+  // Each element is one chain of multiply-adds over k in rising order, begun at `start`. So its bits depend on its row
+  // of a, its column of b and its start, and not on where or with what it is computed.
+  void (*product)(const Product& p);
+
+  // y[i] = after(bias + Σ_l x[i·ldx + l]·w[l]) for m rows: the layer with one output. Sixteen chains over l mod 16,
+  // added by halves, then the bias: one order for every row, whatever stands beside it.
+  void (*dots)(size_t m, size_t k, const float* x, size_t ldx, const float* w, float bias, float* y, Map after);
+};
+
+// The table of a set, or of the one in use.
+const Kernels& kernelsOf(Simd set);
+inline const Kernels& kernels() { return kernelsOf(simd()); }
+
+}  // namespace downhill

@@ -1,0 +1,143 @@
+// The vector type of one set of kernels, and the few things about it that differ between sets.
+//
+// Included by kernel_set.h alone, once in each set's file, in a region compiled for that set's instructions
+// (DOWNHILL_SET names it, DOWNHILL_WIDTH is its floats in a vector). Arithmetic, comparisons and shifts are the
+// compiler's own on vector types, the same in g++ and clang, so that a kernel is written once; here stands what they do
+// not give: fused steps, parts of a vector, roots, transposition. Nothing from the standard library may be instantiated
+// in the region, or the linker could keep the copy with instructions that another CPU lacks: no <algorithm> in kernels.
+//
+// Results differ between sets in one thing only: whether a·b + c rounds once (kFused) or twice.
+
+namespace downhill {
+namespace DOWNHILL_SET {
+
+#define DOWNHILL_INLINE inline __attribute__((always_inline))
+
+constexpr size_t W = DOWNHILL_WIDTH;
+typedef float Vec __attribute__((vector_size(DOWNHILL_WIDTH * 4)));
+typedef int32_t Ints __attribute__((vector_size(DOWNHILL_WIDTH * 4)));
+typedef float Anywhere __attribute__((vector_size(DOWNHILL_WIDTH * 4), aligned(4), may_alias));  // no alignment asked
+
+DOWNHILL_INLINE Vec load(const float* p) { return *reinterpret_cast<const Anywhere*>(p); }
+DOWNHILL_INLINE void store(float* p, Vec v) { *reinterpret_cast<Anywhere*>(p) = v; }
+
+// Lanes: the first n lanes of a vector, 1 ≤ n ≤ W. What lies behind them in memory is neither read (zeros stand for it)
+// nor written.
+// all: x in each lane.        fma: a·b + c.
+// transpose: d[j·ldd + i] = s[i·lds + j] for i, j < W.
+
+#if DOWNHILL_WIDTH == 16
+
+constexpr bool kFused = true;
+
+typedef __mmask16 Lanes;
+DOWNHILL_INLINE Lanes firstLanes(size_t n) { return static_cast<Lanes>(0xffffu >> (16 - n)); }
+DOWNHILL_INLINE Vec load(const float* p, Lanes lanes) { return _mm512_maskz_loadu_ps(lanes, p); }
+DOWNHILL_INLINE void store(float* p, Vec v, Lanes lanes) { _mm512_mask_storeu_ps(p, lanes, v); }
+DOWNHILL_INLINE Vec all(float x) { return _mm512_set1_ps(x); }
+DOWNHILL_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+DOWNHILL_INLINE Vec sqrt(Vec a) { return _mm512_sqrt_ps(a); }
+
+DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
+  Vec r[16], t[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) r[i] = load(s + i * lds);
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4)
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      const __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + 2 + h]);
+      r[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      r[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // r[i + 4q]: columns i, i + 4, i + 8, i + 12 of rows 4q … 4q + 3
+    const Vec a = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88), b = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+    const Vec e = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88), f = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+    store(d + i * ldd, _mm512_shuffle_f32x4(a, e, 0x88));
+    store(d + (i + 4) * ldd, _mm512_shuffle_f32x4(b, f, 0x88));
+    store(d + (i + 8) * ldd, _mm512_shuffle_f32x4(a, e, 0xdd));
+    store(d + (i + 12) * ldd, _mm512_shuffle_f32x4(b, f, 0xdd));
+  }
+}
+
+#elif DOWNHILL_WIDTH == 8
+
+constexpr bool kFused = true;
+
+typedef __m256i Lanes;
+DOWNHILL_INLINE Lanes firstLanes(size_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+DOWNHILL_INLINE Vec load(const float* p, Lanes lanes) { return _mm256_maskload_ps(p, lanes); }
+DOWNHILL_INLINE void store(float* p, Vec v, Lanes lanes) { _mm256_maskstore_ps(p, lanes, v); }
+DOWNHILL_INLINE Vec all(float x) { return _mm256_set1_ps(x); }
+DOWNHILL_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+DOWNHILL_INLINE Vec sqrt(Vec a) { return _mm256_sqrt_ps(a); }
+
+DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
+  Vec r[8], t[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) r[i] = load(s + i * lds);
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4)
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      r[i + 2 * h] = _mm256_shuffle_ps(t[i + h], t[i + 2 + h], 0x44);
+      r[i + 2 * h + 1] = _mm256_shuffle_ps(t[i + h], t[i + 2 + h], 0xee);
+    }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    store(d + i * ldd, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+    store(d + (i + 4) * ldd, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+  }
+}
+
+#else
+
+#if defined(__aarch64__)
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
+
+typedef size_t Lanes;
+DOWNHILL_INLINE Lanes firstLanes(size_t n) { return n; }
+DOWNHILL_INLINE Vec load(const float* p, Lanes lanes) {
+  if (lanes == 4) return load(p);
+  return Vec{p[0], lanes > 1 ? p[1] : 0, lanes > 2 ? p[2] : 0, 0};
+}
+DOWNHILL_INLINE void store(float* p, Vec v, Lanes lanes) {
+  if (lanes == 4) return store(p, v);
+  p[0] = v[0];
+  if (lanes > 1) p[1] = v[1];
+  if (lanes > 2) p[2] = v[2];
+}
+DOWNHILL_INLINE Vec all(float x) { return Vec{x, x, x, x}; }
+DOWNHILL_INLINE Vec fma(Vec a, Vec b, Vec c) {
+  if (!kFused) return a * b + c;
+  for (size_t i = 0; i < W; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return c;
+}
+DOWNHILL_INLINE Vec sqrt(Vec a) {
+  for (size_t i = 0; i < W; ++i) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+}
+DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
+  for (size_t j = 0; j < W; ++j) store(d + j * ldd, Vec{s[j], s[lds + j], s[2 * lds + j], s[3 * lds + j]});
+}
+
+#endif
+
+}  // namespace DOWNHILL_SET
+}  // namespace downhill
