@@ -5,9 +5,11 @@
  * nothing. A stroke through the dot spans the rounds. Colours as in lib/plot/style.ts, light ground only.
  */
 import { LOOKS, seriesLook } from '../dist/plot/style'
+import { median } from './statistics'
 
 export interface Dots {
   readonly title: string
+  readonly says: string
   readonly lines: readonly {
     readonly label: string
     /** As the table tells it. */
@@ -18,7 +20,7 @@ export interface Dots {
   }[]
 }
 
-const [WIDTH, LEFT, RIGHT, LINE, HEAD] = [720, 150, 130, 18, 44]
+const [WIDTH, LEFT, RIGHT, LINE, HEAD] = [720, 150, 130, 18, 62]
 
 export function renderDots(panels: readonly Dots[]): string {
   let top = 0
@@ -35,15 +37,15 @@ export function renderDots(panels: readonly Dots[]): string {
   ].join('\n')
 }
 
-function draw({ title, lines }: Dots): string {
-  const middle = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]
-  const fastest = Math.max(...lines.map(({ speeds }) => middle(speeds)))
+function draw({ title, says, lines }: Dots): string {
+  const fastest = Math.max(...lines.map(({ speeds }) => median(speeds)))
   const decades = Math.max(1, Math.ceil(Math.log10(fastest / Math.min(...lines.flatMap(({ speeds }) => speeds)))))
   const x = (speed: number): number =>
     LEFT + (WIDTH - LEFT - RIGHT) * (1 + Math.log10(Math.min(1.2, speed / fastest)) / decades)
   const bottom = HEAD + lines.length * LINE
   const parts = [
     `<text x="${LEFT}" y="24" font-size="14" font-weight="600" fill="${LOOKS.ink.light}">${escapeText(title)}</text>`,
+    `<text x="${LEFT}" y="40" fill="${LOOKS.faint.light}">${escapeText(says)}</text>`,
   ]
   for (let d = 0; d <= decades; d++) {
     const at = x(fastest / 10 ** d)
@@ -58,7 +60,7 @@ function draw({ title, lines }: Dots): string {
     parts.push(
       `<text x="${LEFT - 10}" y="${y + 4}" text-anchor="end" fill="${LOOKS.ink.light}">${escapeText(label)}</text>`,
       `<path d="M${low} ${y}H${high}" stroke="${colour}" stroke-width="2"/>`,
-      `<circle cx="${x(middle(speeds))}" cy="${y}" r="4" fill="${colour}"/>`,
+      `<circle cx="${x(median(speeds))}" cy="${y}" r="4" fill="${colour}"/>`,
       `<text x="${WIDTH - RIGHT + 14}" y="${y + 4}" fill="${LOOKS.ink.light}">${escapeText(text)}</text>`,
     )
   })

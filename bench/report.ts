@@ -152,7 +152,7 @@ export function picture(results: Results): string {
           text: `${rounded(speed(name, median(seconds)))} ${WORKLOADS[name].unit.name}`,
           speeds: seconds.map((value) => 1 / value),
         }))
-      return { title: `${name}: ${WORKLOADS[name].says}`, lines }
+      return { title: name, says: WORKLOADS[name].says, lines }
     }),
   )
 }

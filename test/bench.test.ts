@@ -1,0 +1,118 @@
+/** The bench measures what it says: the work is the work, everybody gets the same, and the statistics are right. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { load } from '../bench/contract'
+import { prepare } from '../bench/data'
+import { open } from '../bench/downhill'
+import { type Results, toMarkdown, workloadTable } from '../bench/report'
+import { difference, median, slope, spread } from '../bench/statistics'
+import { flops, type Task, UNITS, WORKLOADS } from '../bench/workloads'
+import { backendInfo } from '../dist'
+
+const task = (name: string): Task => ({ workload: name, ...WORKLOADS[name].task })
+
+t.test('statistics', async (t) => {
+  t.equal(median([3, 1, 2]), 2)
+  t.equal(median([4, 1, 2, 3]), 2.5)
+  t.equal(spread([9, 10, 12]), 0.15)
+  t.equal(difference([1, 2.5], [1, 2]), 0.25, 'relative to the largest of the second list')
+  t.ok(Number.isNaN(difference([1], [1, 2])), 'lists of different length have no difference')
+  const x = [1, 2, 4, 8]
+  t.ok(
+    Math.abs(
+      slope(
+        x,
+        x.map((v) => 3 * v ** 1.5),
+      ) - 1.5,
+    ) < 1e-12,
+  )
+})
+
+t.test('operations counted: as worked out by hand', async (t) => {
+  // (30·128 + 128·64 + 64) products forward, as many for dW, and all but the first layer's for dx.
+  t.equal(flops(task('seed')), 2 * 569 * 100 * (2 * 12_096 + 8_256))
+  t.equal(flops(task('predict-1')), 2 * 256 * 40 * (784 * 128 + 128 * 64 + 640))
+  t.equal(UNITS.microsecondsAStep.perBlock(task('xor')), 10_000)
+  t.equal(UNITS.microsecondsACall.perBlock(task('predict-1')), 256 * 40)
+})
+
+t.test('the bytes of a task: a fixed start, real digits, standardised columns', async (t) => {
+  const digits = load(prepare('digits-128'))
+  t.same([...digits.labels.subarray(0, 10)], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4], "MNIST's first labels")
+  t.equal(digits.stored.length, 8192 * 784)
+  t.equal(Math.max(...digits.floats().subarray(0, 784 * 64)), 1)
+  t.same(
+    digits.start().map(({ W, b }) => [W.length, b.length]),
+    [
+      [784 * 128, 128],
+      [128 * 64, 64],
+      [640, 10],
+    ],
+  )
+  const seed = load(prepare('seed'))
+  const x = seed.floats()
+  for (let j = 0; j < 30; j++) {
+    let [sum, squares] = [0, 0]
+    for (let i = 0; i < 569; i++) {
+      sum += x[i * 30 + j]
+      squares += x[i * 30 + j] ** 2
+    }
+    t.ok(Math.abs(sum / 569) < 1e-6 && Math.abs(squares / 569 - 1) < 1e-6, `column ${j}`)
+  }
+  const before = readFileSync(join(prepare('xor'), 'start.bin'))
+  t.same(readFileSync(join(prepare('xor'), 'start.bin')), before, 'prepared twice, the same start')
+})
+
+t.test('our backends do the same work on a block', { skip: skipNative() }, async (t) => {
+  const xor = load(prepare('xor'))
+  const [native, typescript] = await Promise.all(['native', 'typescript'].map((name) => open[name](xor, 1)))
+  const blocks: number[][] = []
+  for (const contender of [native, typescript, native]) {
+    await contender.reset()
+    blocks.push(Array.from(await contender.block()))
+  }
+  t.equal(blocks[0].length, 10_000)
+  t.ok(difference(blocks[0], blocks[1]) < 1e-5, 'native and TypeScript reach the same losses')
+  t.same(blocks[0], blocks[2], 'a block after a reset repeats the first to the bit')
+})
+
+t.test('a table: the fastest first, ratios within rounds, a reason in place of a speed', async (t) => {
+  const trial = (seconds: number, evidence: number[]) => ({ version: 'v', seconds: [seconds], evidence })
+  const results: Results = {
+    card: {
+      date: '2026-01-01',
+      cpu: 'cpu',
+      cores: 1,
+      caches: '',
+      memory: '',
+      system: '',
+      node: 'v20',
+      unset: [],
+      load: 0,
+    },
+    rounds: 3,
+    seconds: 1,
+    workloads: [
+      {
+        name: 'seed',
+        measured: [
+          { label: 'TypeScript', isPeer: false, trials: [trial(10, [2, 1]), null, null] },
+          { label: 'native', isPeer: false, trials: [trial(1, [2, 1.01]), trial(2, [2, 1.01]), trial(1, [2, 1.01])] },
+          { label: 'tfjs node', isPeer: true, trials: [{ unable: 'not installed' }, null, null] },
+        ],
+      },
+    ],
+  }
+  t.same(workloadTable(results.workloads[0]).rows, [
+    ['native', '100', '50 %', '1 ×', '3.69', '1.0100', '5e-3'],
+    ['TypeScript', '10', '1 round', '10 ×', '0.369', '1.0000', 'reference'],
+    ['tfjs node', 'not installed', '', '', '', '', ''],
+  ])
+  t.match(toMarkdown(results), /\| native \| 100 \|/)
+})
+
+function skipNative(): string | false {
+  const { name, reason } = backendInfo()
+  return name === 'native' ? false : `runs on TypeScript: ${reason}`
+}
