@@ -3,7 +3,7 @@
  *
  *   node-gyp   needs python3, make, a C++ compiler and Node's headers beside node (it would download them)
  *   cmake-js   needs cmake, make or ninja, and a C++ compiler
- *   plain      needs a C++ compiler: one command, over the same list of sources and flags
+ *   plain      needs a C++ compiler, and calls it itself, with the same list of sources and flags
  *
  *     node scripts/build-native.js [--with node-gyp | cmake-js | plain] [--to FILE]
  *
@@ -14,7 +14,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
-const { root, which, run, compiler, folderOf, has } = require('./tools')
+const { root, which, run, runAll, compiler, folderOf, has } = require('./tools')
 const { openblasNow } = require('./openblas')
 const recipe = require('./recipe')
 
@@ -23,7 +23,8 @@ const jobs = String(os.availableParallelism())
 
 /**
  * A builder says what it lacks (nothing: null), and builds. Both run from the repository's root.
- * @typedef {{ name: string, lacks: () => string | null, build: () => { ok: boolean, log: string, file: string } }} Builder
+ * @typedef {{ ok: boolean, log: string, file: string }} Built
+ * @typedef {{ name: string, lacks: () => string | null, build: () => Built | Promise<Built> }} Builder
  */
 
 /** @type {Builder[]} */
@@ -59,21 +60,23 @@ const builders = [
   {
     name: 'plain',
     lacks: () => (has('node-api-headers') ? null : 'the headers of N-API'),
-    build: () => {
-      const file = path.join(root, 'build', 'plain', 'downhill.node')
-      fs.mkdirSync(path.dirname(file), { recursive: true })
-      const args = [
+    build: async () => {
+      const folder = path.join(root, 'build', 'plain')
+      const file = path.join(folder, 'downhill.node')
+      fs.mkdirSync(folder, { recursive: true })
+      const cxx = /** @type {string} */ (compiler())
+      const flags = [
         ...recipe.cflags(),
         ...recipe.defines().map((define) => `-D${define}`),
-        ...[...recipe.includes(), ...recipe.nodeHeaders()].map((folder) => `-I${folder}`),
-        ...recipe.sources(),
-        ...recipe.ldflags(),
-        ...recipe.addonLdflags(),
-        ...recipe.libraries(),
-        '-o',
-        file,
+        ...[...recipe.includes(), ...recipe.nodeHeaders()].map((include) => `-I${include}`),
       ]
-      return { ...run(/** @type {string} */ (compiler()), args), file }
+      const sources = recipe.sources()
+      const objects = sources.map((source) => path.join(folder, `${path.basename(source)}.o`))
+      const compiled = await runAll(sources.map((source, i) => [cxx, ...flags, '-c', source, '-o', objects[i]]))
+      if (!compiled.ok) return { ...compiled, file }
+      const link = [...recipe.ldflags(), ...recipe.addonLdflags(), ...recipe.libraries()]
+      const linked = run(cxx, [...objects, ...link, '-o', file])
+      return { ok: linked.ok, log: compiled.log + linked.log, file }
     },
   },
 ]
@@ -91,9 +94,9 @@ function nodeFolder() {
 
 /**
  * @param {{ only?: string, to?: string }} [options] one builder by name; where the addon goes
- * @returns {boolean} whether an addon was built
+ * @returns {Promise<boolean>} whether an addon was built
  */
-function buildNative({ only, to = target } = {}) {
+async function buildNative({ only, to = target } = {}) {
   const chosen = builders.filter(({ name }) => only === undefined || name === only)
   if (chosen.length === 0) return say(`there is no builder ${only}, only ${builders.map((b) => b.name).join(', ')}`)
   const logFile = path.join(root, 'build', 'native.log')
@@ -107,7 +110,7 @@ function buildNative({ only, to = target } = {}) {
   const blas = openblasNow()
   fs.appendFileSync(logFile, `${JSON.stringify(blas, null, 2)}\n`)
   for (const builder of chosen.filter((_, i) => lacking[i] === null)) {
-    const built = builder.build()
+    const built = await builder.build()
     fs.appendFileSync(logFile, built.log)
     const problem = built.ok ? unloadable(built.file) : 'failed'
     if (problem === null) {
@@ -150,8 +153,9 @@ function say(text, result = false) {
 
 if (require.main === module) {
   const { values } = parseArgs({ options: { with: { type: 'string' }, to: { type: 'string' } } })
-  const built = buildNative({ only: values.with, to: values.to && path.resolve(values.to) })
-  if (!built && values.with) process.exitCode = 1
+  buildNative({ only: values.with, to: values.to && path.resolve(values.to) }).then((built) => {
+    if (!built && values.with) process.exitCode = 1
+  })
 }
 
 module.exports = { buildNative, target }

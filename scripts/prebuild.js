@@ -7,15 +7,17 @@ const path = require('node:path')
 const { root, run, which } = require('./tools')
 const { buildNative, target } = require('./build-native')
 
-if (!fs.existsSync(target) && !buildNative()) process.exit(1)
+async function prebuild() {
+  if (!fs.existsSync(target) && !(await buildNative())) process.exit(1)
+  const report = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (process.report.getReport())
+  const isMusl = process.platform === 'linux' && report.header.glibcVersionRuntime === undefined
+  const folder = path.join(root, 'prebuilds', `${process.platform}-${process.arch}${isMusl ? '-musl' : ''}`)
+  const file = path.join(folder, 'downhill.node')
+  fs.mkdirSync(folder, { recursive: true })
+  fs.copyFileSync(target, file)
+  const strip = which('strip')
+  if (strip) run(strip, process.platform === 'darwin' ? ['-x', file] : ['--strip-unneeded', file])
+  process.stdout.write(`${path.relative(root, file)}: ${(fs.statSync(file).size / 1e6).toFixed(1)} MB\n`)
+}
 
-const report = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (process.report.getReport())
-const isMusl = process.platform === 'linux' && report.header.glibcVersionRuntime === undefined
-const folder = path.join(root, 'prebuilds', `${process.platform}-${process.arch}${isMusl ? '-musl' : ''}`)
-const file = path.join(folder, 'downhill.node')
-
-fs.mkdirSync(folder, { recursive: true })
-fs.copyFileSync(target, file)
-const strip = which('strip')
-if (strip) run(strip, process.platform === 'darwin' ? ['-x', file] : ['--strip-unneeded', file])
-process.stdout.write(`${path.relative(root, file)}: ${(fs.statSync(file).size / 1e6).toFixed(1)} MB\n`)
+prebuild()

@@ -9,12 +9,12 @@
  * that build runs on its own loops. Objects are kept in build/core, by flags; only what is older than a source or a
  * header is compiled again.
  */
-const { spawn, spawnSync } = require('node:child_process')
+const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
-const { root, compiler } = require('./tools')
+const { root, run, runAll, compiler } = require('./tools')
 const { openblasNow } = require('./openblas')
 const recipe = require('./recipe')
 
@@ -42,27 +42,13 @@ const filesIn = (folder, ending) =>
 /** @param {string} file */
 const timeOf = (file) => (fs.existsSync(file) ? fs.statSync(file).mtimeMs : 0)
 
-/** Runs compilers, as many at once as there are cores. @param {string[][]} commands */
-async function runAll(commands) {
-  const cxx = /** @type {string} */ (compiler())
-  let failures = 0
-  const work = async () => {
-    for (let args = commands.pop(); args && failures === 0; args = commands.pop()) {
-      const child = spawn(cxx, args, { cwd: root, stdio: 'inherit' })
-      const code = await new Promise((resolve) => child.on('close', resolve))
-      if (code !== 0) failures++
-    }
-  }
-  await Promise.all(Array.from({ length: os.availableParallelism() }, work))
-  return failures === 0
-}
-
 /**
  * @param {keyof typeof sanitizers} sanitizer
  * @returns {Promise<string | null>} the program, or null if it does not compile
  */
 async function build(sanitizer) {
   openblasNow()
+  const cxx = /** @type {string} */ (compiler())
   const withBlas = sanitizer !== 'thread'
   const folder = path.join(root, 'build', 'core', sanitizer)
   fs.mkdirSync(folder, { recursive: true })
@@ -80,15 +66,19 @@ async function build(sanitizer) {
   const objects = sources.map((source) => path.join(folder, `${source.replaceAll(/[\\/]/g, '-')}.o`))
   const commands = sources.flatMap((source, i) => {
     const isFresh = timeOf(objects[i]) > Math.max(newest, timeOf(path.join(root, source)))
-    return isFresh ? [] : [[...flags, '-c', source, '-o', objects[i]]]
+    return isFresh ? [] : [[cxx, ...flags, '-c', source, '-o', objects[i]]]
   })
-  if (!(await runAll(commands))) return null
+  const compiled = await runAll(commands)
+  if (!compiled.ok || compiled.log.includes('warning:')) process.stderr.write(compiled.log)
+  if (!compiled.ok) return null
   fs.writeFileSync(flagsFile, flags.join('\n'))
   const program = path.join(folder, 'test')
   const link = [...objects, ...sanitizers[sanitizer], ...recipe.ldflags(), ...(withBlas ? recipe.libraries() : [])]
   // A sanitizer brings a library of its own that wants the shared C++ library beside it.
   const args = sanitizer === 'none' ? link : link.filter((flag) => flag !== '-static-libstdc++')
-  return (await runAll([[...args, '-o', program]])) ? program : null
+  const linked = run(cxx, [...args, '-o', program])
+  if (!linked.ok) process.stderr.write(linked.log)
+  return linked.ok ? program : null
 }
 
 async function main() {

@@ -65,18 +65,23 @@ function cmake() {
   suite('suite on the addon by cmake-js', { DOWNHILL_ADDON: other })
 }
 
-const built = run('npm', ['run', '--silent', 'build'])
-if (!built.ok) {
-  process.stderr.write(built.log)
-  process.exit(1)
+async function main() {
+  const built = run('npm', ['run', '--silent', 'build'])
+  if (!built.ok) {
+    process.stderr.write(built.log)
+    process.exitCode = 1
+    return
+  }
+  if (!(await buildNative()) && compiler()) process.exitCode = 1
+  if (files.length > 0) {
+    suite()
+  } else {
+    script('check')
+    if (compiler()) script('test-native')
+    suite()
+    cmake()
+  }
+  say(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`)
 }
-if (!buildNative() && compiler()) process.exitCode = 1
-if (files.length > 0) {
-  suite()
-} else {
-  script('check')
-  if (compiler()) script('test-native')
-  suite()
-  cmake()
-}
-say(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`)
+
+main()

@@ -2,8 +2,9 @@
  * What the build scripts share: finding programs and running them. Nothing here throws for a program that is
  * missing or fails; callers decide what that means.
  */
-const { spawnSync } = require('node:child_process')
+const { spawn, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 
 const root = path.dirname(__dirname)
@@ -51,6 +52,33 @@ function run(program, args, { cwd = root, env = process.env, seconds = 600 } = {
   return { ok: done.status === 0, out: done.stdout ?? '', log }
 }
 
+/**
+ * Runs commands side by side, as many at once as there are cores; after a failure no more are begun.
+ * @param {readonly (readonly string[])[]} commands each a program and its arguments
+ * @returns {Promise<{ ok: boolean, log: string }>}
+ */
+async function runAll(commands) {
+  const waiting = [...commands]
+  let ok = true
+  let log = ''
+  const work = async () => {
+    for (let command = waiting.shift(); command && ok; command = waiting.shift()) {
+      const [program, ...args] = command
+      const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+      let said = ''
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (said += data))
+      const code = await new Promise((resolve) => {
+        child.on('error', resolve)
+        child.on('close', resolve)
+      })
+      log += `$ ${command.join(' ')}\n${said}`
+      if (code !== 0) ok = false
+    }
+  }
+  await Promise.all(Array.from({ length: os.availableParallelism() }, work))
+  return { ok, log }
+}
+
 /** The C++ compiler: CXX where it is set, as for make. */
 function compiler() {
   return which(...[process.env.CXX, 'g++', 'c++', 'clang++'].filter((name) => name))
@@ -68,4 +96,4 @@ function has(name) {
   }
 }
 
-module.exports = { root, which, run, compiler, folderOf, has }
+module.exports = { root, which, run, runAll, compiler, folderOf, has }

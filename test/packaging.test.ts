@@ -94,7 +94,8 @@ t.test('the addon shows Node its entry and needs libc only', { skip: noAddon || 
   const symbols = spawnSync('nm', ['-D', '--defined-only', addon], { encoding: 'utf8' })
   if (symbols.error) {
     t.comment('no binutils here')
-    return t.end()
+    t.end()
+    return
   }
   const names = symbols.stdout.trim().split('\n')
   t.same(
@@ -117,7 +118,8 @@ t.test('the addon shows Node its entry and needs libc only', { skip: noAddon || 
 t.test('the CPU kernel is chosen by what the CPU can do', { skip: noAddon || notLinux }, (t) => {
   if (!info.blas.startsWith('OpenBLAS') || process.arch !== 'x64') {
     t.comment(`nothing to choose: ${info.blas}`)
-    return t.end()
+    t.end()
+    return
   }
   const flags = new Set(/^flags\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '))
   const has = (...names: string[]) => names.every((name) => flags.has(name))
