@@ -11,7 +11,6 @@
  */
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
-const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
 const { root, run, runAll, compiler } = require('./tools')
