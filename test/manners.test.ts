@@ -23,17 +23,10 @@ const inf = Number.POSITIVE_INFINITY
 /** Lets a wrong argument past the compiler. */
 const wrong = (value: unknown): never => value as never
 
+// biome-ignore format: a list
 const CODES: readonly ErrorCode[] = [
-  'ERR_SHAPE',
-  'ERR_OPTION',
-  'ERR_DATA',
-  'ERR_STATE',
-  'ERR_BUSY',
-  'ERR_ABORTED',
-  'ERR_DIVERGED',
-  'ERR_FILE',
-  'ERR_BACKEND',
-  'ERR_PEER',
+  'ERR_SHAPE', 'ERR_OPTION', 'ERR_DATA', 'ERR_STATE', 'ERR_BUSY', 'ERR_ABORTED', 'ERR_DIVERGED', 'ERR_FILE',
+  'ERR_BACKEND', 'ERR_PEER',
 ]
 
 /** `call` throws, or its promise rejects with, one DownhillError of `code`, a single sentence that `message` finds. */
@@ -52,37 +45,17 @@ const none: number[] = []
 const numbers = [3]
 const floats = new Float32Array(2)
 const object = {}
+/** Objects that are something else: never options, though a callback may be of any class. */
+const instances = [new Date(0), new Map(), Promise.resolve(3)]
 /** Everything a caller may pass by mistake; each option says which of these it takes. */
+// biome-ignore format: a list
 const pool: readonly unknown[] = [
-  null,
-  true,
-  false,
-  nan,
-  inf,
-  -inf,
-  -1,
-  0,
-  1.5,
-  3,
-  '',
-  'banana',
-  '3',
-  none,
-  numbers,
-  [null],
-  object,
-  { a: 1 },
-  new Date(0),
-  new Map(),
-  Symbol('s'),
-  1n,
-  () => 3,
-  Promise.resolve(3),
-  floats,
+  null, true, false, nan, inf, -inf, -1, 0, 1.5, 3, '', 'banana', '3', none, numbers, [null], object, { a: 1 },
+  ...instances, Symbol('s'), 1n, () => 3, floats,
 ]
 
 /** Those of them that no options object can be. */
-const notObjects = pool.filter((value) => typeof value !== 'object' || value === null || Array.isArray(value))
+const notObjects = pool.filter((value) => Object.prototype.toString.call(value) !== '[object Object]')
 
 const isOneOf = (allowed: readonly unknown[], value: unknown): boolean => allowed.some((a) => Object.is(a, value))
 const nameOf = (value: unknown): string =>
@@ -262,6 +235,7 @@ const FIT_OPTIONS: { readonly [K in keyof Required<FitOptions>]: readonly unknow
   signal: [null],
   onDivergence: [],
   keep: [],
+  callbacks: [null, none, object, ...instances, floats],
 }
 
 // biome-ignore format: one case a line
@@ -278,6 +252,8 @@ const BAD_FITS: readonly [name: string, options: object, code: ErrorCode, messag
   ['keep: bets', { keep: 'bets' }, 'ERR_OPTION', /did you mean "best"\?/],
   ['onDivergence: trow', { onDivergence: 'trow' }, 'ERR_OPTION', /did you mean "throw"\?/],
   ['plot into a format nobody draws', { plot: 'loss.gif' }, 'ERR_OPTION', /\.svg/],
+  ['a callback at no moment', { callbacks: { onEpochEnded() {} } }, 'ERR_OPTION', /"onEpochEnded" for a callback; did you mean "onEpochEnd"\?/],
+  ['a callback that is no function', { callbacks: [{ onEpochEnd: 3 }] }, 'ERR_OPTION', /a function for onEpochEnd but received 3/],
   ['all rows held out', { validation: 1 }, 'ERR_OPTION', /share/],
   ['validation without y', { validation: { x: xor } }, 'ERR_OPTION', /validation/],
   ['validation with z', { validation: { x: xor, y: labels, z: 1 } }, 'ERR_OPTION', /"z" for validation/],
@@ -386,7 +362,12 @@ t.test('a trained model', async (t) => {
         ...notObjects.map((v): Attempt => [nameOf(v), v, 'ERR_OPTION', /for the options of fit/]),
         ...Object.entries(FIT_OPTIONS).flatMap(([option, allowed]) =>
           wrongValues(allowed).map(
-            (v): Attempt => [`${option} ${nameOf(v)}`, { [option]: v }, 'ERR_OPTION', new RegExp(option)],
+            (v): Attempt => [
+              `${option} ${nameOf(v)}`,
+              { [option]: v },
+              'ERR_OPTION',
+              new RegExp(option.replace(/s$/, '')),
+            ],
           ),
         ),
         ...BAD_FITS,
@@ -694,7 +675,7 @@ t.test('any options and any data make a result or one of the codes', async (t) =
     { weight: 1, arbitrary: fc.constantFrom<unknown>([0, 1, 2, 3], ...BAD_Y.map(([, y]) => y)) },
     { weight: 1, arbitrary: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 5 }) },
   )
-  const fitNames = Object.keys(FIT_OPTIONS).filter((name) => !['plot', 'dispLoss'].includes(name))
+  const fitNames = Object.keys(FIT_OPTIONS).filter((name) => !['plot', 'dispLoss', 'callbacks'].includes(name))
   let done = 0
   await fc.assert(
     fc.asyncProperty(options(Object.keys(MODEL_OPTIONS)), options(fitNames), x, y, async (model, fit, x, y) => {
