@@ -1,16 +1,19 @@
-// The border with Node, and the only file that knows it: argument checks, promises, cleanup. It computes nothing.
+// The border with Node, and the only file that knows it: argument checks, results, threads' way back. It computes
+// nothing.
 //
 // Threads and JavaScript meet in one place, the Host. What a thread has done is put down there under the Host's mutex,
 // and a threadsafe function carries its number to JavaScript, nothing that could be freed twice. At the end of an
 // environment (process.exit, worker.terminate) Node runs cleanup hooks last in first out: ours, registered after the
 // threadsafe function was made, shuts the Host, stops the slices and joins their threads before anything they need
 // goes.
+//
+// Plain N-API, every status looked at. An environment may end in the middle of any call of ours, and from then on Node
+// refuses to unwrap an object, to make one, to throw: such a call gives up quietly. (A layer that turns each refusal
+// into an exception ends the process there: node-addon-api does, when a worker is terminated while it calls us.)
 
-#ifndef NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS
-#define NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS
-#endif
-#include <napi.h>
+#include <node_api.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -27,523 +30,684 @@
 namespace downhill {
 namespace {
 
-// ------------------------------------------------------------------------------------------------- errors, arguments
+// ------------------------------------------------------------------------------------------------- errors
 
 // What we throw at misuse. Users do not see these: lib/backends/native.ts is the only caller.
-Napi::Value fail(Napi::Env env, const std::string& message, const char* code = "ERR_BACKEND") {
-  Napi::Error error = Napi::Error::New(env, "downhill's addon: " + message);
-  error.Set("code", Napi::String::New(env, code));
-  error.ThrowAsJavaScriptException();
-  return env.Undefined();
+napi_value fail(napi_env env, const std::string& message, const char* code = "ERR_BACKEND") {
+  napi_throw_error(env, code, ("downhill's addon: " + message).c_str());
+  return nullptr;
 }
 
-Napi::Value failForMemory(Napi::Env env) { return fail(env, "not enough memory", "ERR_MEMORY"); }
+// What native.ts tells users of.
+napi_value failForMemory(napi_env env) { return fail(env, "not enough memory", "ERR_MEMORY"); }
 
-// Runs `body`, and makes of memory that is not there an error like any other.
-template <class F>
-auto withMemory(Napi::Env env, F&& body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    failForMemory(env);
-    return decltype(body())();
-  }
+// ------------------------------------------------------------------------------------------------- values in
+
+// Each read* is false, and leaves no exception behind, for a value of another kind.
+
+napi_valuetype typeOf(napi_env env, napi_value value) {
+  napi_valuetype type = napi_undefined;
+  napi_typeof(env, value, &type);
+  return type;
 }
 
-// A whole number in [0, 2⁵³), or false.
-bool readSize(const Napi::Value& value, size_t& to) {
-  if (!value.IsNumber()) return false;
-  const double number = value.As<Napi::Number>().DoubleValue();
+bool readNumber(napi_env env, napi_value value, double& to) {
+  return napi_get_value_double(env, value, &to) == napi_ok;
+}
+
+// A whole number in [0, 2⁵³).
+bool readSize(napi_env env, napi_value value, size_t& to) {
+  double number = 0;
+  if (!readNumber(env, value, number)) return false;
   if (!(number >= 0 && number < 9007199254740992.0) || number != std::floor(number)) return false;
   to = static_cast<size_t>(number);
   return true;
 }
 
-bool readSize(const Napi::Object& from, const char* name, size_t& to) { return readSize(from.Get(name), to); }
-
-bool readDoubles(const Napi::Value& value, std::vector<double>& to) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) return false;
-  const auto array = value.As<Napi::Float64Array>();
-  to.assign(array.Data(), array.Data() + array.ElementLength());
+bool readString(napi_env env, napi_value value, std::string& to) {
+  char text[64];
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, text, sizeof text, &length) != napi_ok) return false;
+  to.assign(text, length);
   return true;
 }
 
-// A view of floats or bytes: valid during this call only.
+// The entries of a typed array, good during this call only.
 struct View {
-  napi_typedarray_type type;
-  size_t length;
-  void* data;
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* data = nullptr;
+
+  bool isFloats() const { return type == napi_float32_array || type == napi_float64_array; }
 };
 
-bool readView(napi_env env, napi_value value, View& view) {
-  bool isArray = false;
-  if (napi_is_typedarray(env, value, &isArray) != napi_ok || !isArray) return false;
-  return napi_get_typedarray_info(env, value, &view.type, &view.length, &view.data, nullptr, nullptr) == napi_ok;
+bool readView(napi_env env, napi_value value, View& to) {
+  return napi_get_typedarray_info(env, value, &to.type, &to.length, &to.data, nullptr, nullptr) == napi_ok;
 }
 
-// The view as entries of x.
+bool readView(napi_env env, napi_value value, napi_typedarray_type type, View& to) {
+  return readView(env, value, to) && to.type == type;
+}
+
+// A view of what x may be.
 bool readEntries(napi_env env, napi_value value, View& view, Source::Kind& kind) {
   if (!readView(env, value, view)) return false;
-  switch (view.type) {
-    case napi_float32_array:
-      kind = Source::Kind::float32;
-      return true;
-    case napi_float64_array:
-      kind = Source::Kind::float64;
-      return true;
-    case napi_uint8_array:
-      kind = Source::Kind::bytes;
-      return true;
-    default:
-      return false;
+  if (!view.isFloats() && view.type != napi_uint8_array) return false;
+  kind = view.type == napi_float32_array   ? Source::Kind::float32
+         : view.type == napi_float64_array ? Source::Kind::float64
+                                           : Source::Kind::bytes;
+  return true;
+}
+
+// Whether `length` entries are `rows` rows of `columns`.
+bool isTable(size_t length, size_t rows, size_t columns) {
+  return columns == 0 ? length == 0 : length % columns == 0 && length / columns == rows;
+}
+
+// The properties of an object. A property that is not there is undefined, which no read* takes.
+class Properties {
+ public:
+  Properties(napi_env env, napi_value object) : env_(env), object_(object) {}
+  napi_value get(const char* name) const {
+    napi_value value = nullptr;
+    if (napi_get_named_property(env_, object_, name, &value) != napi_ok) return nullptr;
+    return value;
+  }
+  bool read(const char* name, size_t& to) const { return readSize(env_, get(name), to); }
+  bool read(const char* name, double& to) const { return readNumber(env_, get(name), to); }
+  bool read(const char* name, std::vector<double>& to) const {
+    View view;
+    if (!readView(env_, get(name), napi_float64_array, view)) return false;
+    const auto* entries = static_cast<const double*>(view.data);
+    to.assign(entries, entries + view.length);
+    return true;
+  }
+  bool read(const char* name, std::vector<std::string>& to) const {
+    const napi_value list = get(name);
+    uint32_t length = 0;
+    if (napi_get_array_length(env_, list, &length) != napi_ok) return false;
+    to.resize(length);
+    for (uint32_t i = 0; i < length; ++i) {
+      napi_value entry = nullptr;
+      if (napi_get_element(env_, list, i, &entry) != napi_ok || !readString(env_, entry, to[i])) return false;
+    }
+    return true;
+  }
+
+ private:
+  napi_env env_;
+  napi_value object_;
+};
+
+// ------------------------------------------------------------------------------------------------- values out
+
+// Each is null where Node refuses to make it, and passes on a null it is given.
+
+// A typed array of `count` entries of `size` bytes, and where they stand.
+napi_value newArray(napi_env env, napi_typedarray_type type, size_t size, size_t count, void** entries) {
+  napi_value buffer = nullptr, array = nullptr;
+  if (napi_create_arraybuffer(env, count * size, entries, &buffer) != napi_ok) return nullptr;
+  return napi_create_typedarray(env, type, count, buffer, 0, &array) == napi_ok ? array : nullptr;
+}
+
+napi_value newFloats(napi_env env, size_t count, float** entries) {
+  return newArray(env, napi_float32_array, sizeof(float), count, reinterpret_cast<void**>(entries));
+}
+
+template <class T>
+napi_value newArray(napi_env env, napi_typedarray_type type, const std::vector<T>& from) {
+  void* entries = nullptr;
+  const napi_value array = newArray(env, type, sizeof(T), from.size(), &entries);
+  if (array != nullptr && !from.empty()) std::memcpy(entries, from.data(), from.size() * sizeof(T));
+  return array;
+}
+
+napi_value newNumber(napi_env env, double number) {
+  napi_value value = nullptr;
+  return napi_create_double(env, number, &value) == napi_ok ? value : nullptr;
+}
+
+napi_value newString(napi_env env, const std::string& text) {
+  napi_value value = nullptr;
+  return napi_create_string_utf8(env, text.data(), text.size(), &value) == napi_ok ? value : nullptr;
+}
+
+napi_value newNull(napi_env env) {
+  napi_value value = nullptr;
+  return napi_get_null(env, &value) == napi_ok ? value : nullptr;
+}
+
+napi_value newObject(napi_env env, std::initializer_list<std::pair<const char*, napi_value>> properties) {
+  napi_value object = nullptr;
+  if (napi_create_object(env, &object) != napi_ok) return nullptr;
+  for (const auto& [name, value] : properties) {
+    if (value == nullptr || napi_set_named_property(env, object, name, value) != napi_ok) return nullptr;
+  }
+  return object;
+}
+
+// [make(0), make(1), …]
+template <class F>
+napi_value newList(napi_env env, size_t length, F&& make) {
+  napi_value list = nullptr;
+  if (napi_create_array_with_length(env, length, &list) != napi_ok) return nullptr;
+  for (uint32_t i = 0; i < length; ++i) {
+    const napi_value entry = make(i);
+    if (entry == nullptr || napi_set_element(env, list, i, entry) != napi_ok) return nullptr;
+  }
+  return list;
+}
+
+napi_value newReport(napi_env env, const Report& report) {
+  const auto stopped = [&] {
+    if (report.stopped == Stopped::no) return newNull(env);
+    return newString(env, report.stopped == Stopped::asked ? "asked" : "nonFinite");
+  };
+  return newObject(env,
+                   {{"steps", newNumber(env, static_cast<double>(report.steps))},
+                    {"loss", newArray(env, napi_float64_array, report.loss)},
+                    {"penalty", newArray(env, napi_float64_array, report.penalty)},
+                    {"gradientNorm", newArray(env, napi_float64_array, report.gradientNorm)},
+                    {"milliseconds", newNumber(env, report.milliseconds)},
+                    {"stopped", stopped()},
+                    {"output", report.hasOutput ? newArray(env, napi_float32_array, report.output) : newNull(env)}});
+}
+
+// ------------------------------------------------------------------------------------------------- calls and classes
+
+// The arguments of a call; those that were not given are undefined.
+class Call {
+ public:
+  Call(napi_env given, napi_callback_info info) : env(given) {
+    size_t count = kMost;
+    isThere = napi_get_cb_info(env, info, &count, arguments_, &self, nullptr) == napi_ok;
+  }
+  napi_value operator[](size_t i) const { return arguments_[i]; }
+
+  const napi_env env;
+  napi_value self = nullptr;
+  bool isThere;
+
+ private:
+  static constexpr size_t kMost = 12;
+  napi_value arguments_[kMost] = {};
+};
+
+// A class of JavaScript over a C++ one: `T::create` makes the object of a constructor's call, or throws and returns
+// null; `T::tag` tells its objects from all others.
+template <class T>
+napi_value construct(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  napi_value target = nullptr;
+  if (!call.isThere || napi_get_new_target(env, info, &target) != napi_ok) return nullptr;
+  if (target == nullptr) return fail(env, "a constructor called without new");
+  try {
+    std::unique_ptr<T> object = T::create(call);
+    if (object == nullptr) return nullptr;
+    if (napi_type_tag_object(env, call.self, &T::tag) != napi_ok) return nullptr;
+    const auto finalize = [](napi_env, void* data, void*) { delete static_cast<T*>(data); };
+    if (napi_wrap(env, call.self, object.get(), finalize, nullptr, nullptr) != napi_ok) return nullptr;
+    object->weigh(env);
+    object.release();
+  } catch (const std::bad_alloc&) {
+    return failForMemory(env);
+  }
+  return call.self;
+}
+
+// The C++ object of a value, or null for anything else.
+template <class T>
+T* unwrap(napi_env env, napi_value value) {
+  bool isOurs = false;
+  void* object = nullptr;
+  if (typeOf(env, value) != napi_object) return nullptr;
+  if (napi_check_object_type_tag(env, value, &T::tag, &isOurs) != napi_ok || !isOurs) return nullptr;
+  return napi_unwrap(env, value, &object) == napi_ok ? static_cast<T*>(object) : nullptr;
+}
+
+template <class T, napi_value (T::*kMethod)(const Call&)>
+napi_value method(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  void* object = nullptr;
+  // V8 lets no other receiver through to a method of a class.
+  if (!call.isThere || napi_unwrap(env, call.self, &object) != napi_ok) return nullptr;
+  try {
+    return (static_cast<T*>(object)->*kMethod)(call);
+  } catch (const std::bad_alloc&) {
+    return failForMemory(env);
   }
 }
 
+template <class T>
+napi_value newClass(napi_env env, const char* name, const std::vector<napi_property_descriptor>& methods) {
+  napi_value made = nullptr;
+  const auto status =
+      napi_define_class(env, name, NAPI_AUTO_LENGTH, construct<T>, nullptr, methods.size(), methods.data(), &made);
+  return status == napi_ok ? made : nullptr;
+}
+
+template <class T, napi_value (T::*kMethod)(const Call&)>
+napi_property_descriptor describe(const char* name) {
+  return {name, nullptr, method<T, kMethod>, nullptr, nullptr, nullptr, napi_default_method, nullptr};
+}
+
+// Memory that the garbage collector should know of.
+class Weight {
+ public:
+  void set(napi_env env, size_t bytes) {
+    int64_t all = 0;
+    const auto now = static_cast<int64_t>(bytes);
+    if (now != bytes_) napi_adjust_external_memory(env, now - bytes_, &all);
+    bytes_ = now;
+  }
+
+ private:
+  int64_t bytes_ = 0;
+};
+
 // ------------------------------------------------------------------------------------------------- host
 
+// Where slices on threads of their own are kept account of; one an environment.
 class Host {
  public:
-  Host(napi_env env) : env_(env) {}
+  explicit Host(napi_env env) : env_(env) {}
+  static Host* of(napi_env env) {
+    void* host = nullptr;
+    return napi_get_instance_data(env, &host) == napi_ok ? static_cast<Host*>(host) : nullptr;
+  }
 
-  // A slice for the engine's own thread; `settle(number, report)` is called when it has ended. False with an exception
-  // pending if it cannot be.
-  bool start(uint32_t number, std::shared_ptr<Engine> engine, Slice slice, std::shared_ptr<const Table> table);
-  // settle, on the way to JavaScript.
+  // Who hears of slices that have ended: settle(number, report | null for want of memory).
   bool listen(napi_value settle);
+  // A slice for the engine's own thread. False if there is no thread to be had.
+  bool start(uint32_t id, const std::shared_ptr<Engine>& engine, Slice slice, std::shared_ptr<const Table> table);
 
  private:
   static void settle(napi_env env, napi_value callback, void* context, void* data);
   static void close(void* host);
 
   struct Job {
-    std::shared_ptr<Engine> engine;
+    std::shared_ptr<Engine> engine;  // kept until it is settled, and so never let go on its own thread
     Report report;
   };
 
-  napi_env env_;
-  napi_threadsafe_function call_ = nullptr;  // on JavaScript's thread, and under mutex_ on others
-  std::mutex mutex_;
+  const napi_env env_;
+  napi_threadsafe_function call_ = nullptr;
+  std::mutex mutex_;  // of what follows, and of every use of call_ on another thread
   bool isClosed_ = false;
   std::map<uint32_t, Job> jobs_;
 };
 
-Napi::Value reportToJs(Napi::Env env, const Report& report) {
-  const auto doubles = [&](const std::vector<double>& from) {
-    auto array = Napi::Float64Array::New(env, from.size());
-    if (!from.empty()) std::memcpy(array.Data(), from.data(), from.size() * sizeof(double));
-    return array;
-  };
-  auto object = Napi::Object::New(env);
-  object.Set("steps", static_cast<double>(report.steps));
-  object.Set("milliseconds", report.milliseconds);
-  object.Set("loss", doubles(report.loss));
-  object.Set("penalty", doubles(report.penalty));
-  object.Set("gradientNorm", doubles(report.gradientNorm));
-  const char* const stopped[] = {nullptr, "asked", "nonFinite"};
-  const char* why = stopped[static_cast<int>(report.stopped)];
-  object.Set("stopped", why == nullptr ? env.Null() : Napi::Value(Napi::String::New(env, why)));
-  if (!report.hasOutput) {
-    object.Set("output", env.Null());
-  } else {
-    auto output = Napi::Float32Array::New(env, report.output.size());
-    if (!report.output.empty()) {
-      std::memcpy(output.Data(), report.output.data(), report.output.size() * sizeof(float));
-    }
-    object.Set("output", output);
-  }
-  return object;
-}
-
 bool Host::listen(napi_value settle) {
-  napi_value name;
-  if (napi_create_string_utf8(env_, "downhill", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(env_, settle, nullptr, name, 0, 1, nullptr, nullptr, this, Host::settle,
-                                      &call_) != napi_ok) {
+  if (call_ != nullptr) return false;
+  const napi_value name = newString(env_, "downhill");
+  if (name == nullptr || napi_create_threadsafe_function(env_, settle, nullptr, name, 0, 1, nullptr, nullptr, this,
+                                                         Host::settle, &call_) != napi_ok) {
     return false;
   }
-  // Idle, it keeps no process alive. The hook after it, so that it runs before Node's own for it.
+  // Idle, it keeps no process alive. The hook comes after it, to run before Node's own for it.
   return napi_unref_threadsafe_function(env_, call_) == napi_ok &&
          napi_add_env_cleanup_hook(env_, Host::close, this) == napi_ok;
 }
 
-bool Host::start(uint32_t id, std::shared_ptr<Engine> engine, Slice slice, std::shared_ptr<const Table> table) {
-  bool isFirst = false;
+bool Host::start(uint32_t id, const std::shared_ptr<Engine>& engine, Slice slice, std::shared_ptr<const Table> table) {
+  if (call_ == nullptr) return false;
+  const auto forget = [&] {
+    jobs_.erase(id);
+    if (jobs_.empty()) napi_unref_threadsafe_function(env_, call_);
+  };
   {
-    std::lock_guard<std::mutex> lock(mutex_);
-    isFirst = jobs_.empty();
-    jobs_[id] = Job{engine, {}};
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (jobs_.empty()) napi_ref_threadsafe_function(env_, call_);
+    jobs_[id].engine = engine;
   }
-  if (isFirst) napi_ref_threadsafe_function(env_, call_);
-  Engine* const runs = engine.get();  // kept by jobs_, and so never let go on its own thread
-  const bool isStarted = runs->start(std::move(slice), std::move(table), [this, id](Report&& report) {
-    std::lock_guard<std::mutex> lock(mutex_);
+  const bool isStarted = engine->start(std::move(slice), std::move(table), [this, id](Report&& report) {
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (isClosed_) return;
     jobs_[id].report = std::move(report);
     napi_call_threadsafe_function(call_, reinterpret_cast<void*>(static_cast<uintptr_t>(id)), napi_tsfn_nonblocking);
   });
   if (isStarted) return true;
-  std::lock_guard<std::mutex> lock(mutex_);
-  jobs_.erase(id);
-  if (jobs_.empty()) napi_unref_threadsafe_function(env_, call_);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  forget();
   return false;
 }
 
 // On JavaScript's thread. When the environment has ended Node empties the queue through here once more, without an env:
-// then there is nobody to tell.
+// then there is nobody to tell, and the Host may be gone.
 void Host::settle(napi_env env, napi_value callback, void* context, void* data) {
   if (env == nullptr || callback == nullptr) return;
   auto* host = static_cast<Host*>(context);
   const auto id = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(data));
   Job job;
   {
-    std::lock_guard<std::mutex> lock(host->mutex_);
+    const std::lock_guard<std::mutex> lock(host->mutex_);
     const auto found = host->jobs_.find(id);
     if (found == host->jobs_.end()) return;
     job = std::move(found->second);
     host->jobs_.erase(found);
     if (host->jobs_.empty()) napi_unref_threadsafe_function(env, host->call_);
   }
-  const Napi::Env js(env);
-  const Napi::HandleScope scope(js);
-  const napi_value undefined = js.Undefined();
-  const napi_value arguments[] = {Napi::Number::New(js, id),
-                                  job.report.isOutOfMemory ? js.Null() : reportToJs(js, job.report)};
+  const napi_value report = job.report.isOutOfMemory ? newNull(env) : newReport(env, job.report);
+  const napi_value arguments[] = {newNumber(env, id), report};
+  napi_value undefined = nullptr;
+  if (napi_get_undefined(env, &undefined) != napi_ok || report == nullptr || arguments[0] == nullptr) return;
   napi_call_function(env, undefined, callback, 2, arguments, nullptr);
 }
 
 // The cleanup hook.
 void Host::close(void* data) {
   auto* host = static_cast<Host*>(data);
-  std::vector<std::shared_ptr<Engine>> running;
+  std::map<uint32_t, Job> jobs;
   {
-    std::lock_guard<std::mutex> lock(host->mutex_);
+    const std::lock_guard<std::mutex> lock(host->mutex_);
     host->isClosed_ = true;
-    for (auto& job : host->jobs_) running.push_back(job.second.engine);
+    jobs.swap(host->jobs_);
   }
-  for (auto& engine : running) engine->stop(Stop::now);
-  for (auto& engine : running) engine->close();
-  host->jobs_.clear();
+  for (auto& job : jobs) job.second.engine->stop(Stop::now);
+  for (auto& job : jobs) job.second.engine->close();
 }
 
 // ------------------------------------------------------------------------------------------------- data
 
-constexpr napi_type_tag kDataTag = {0x7d6f1c0e5a9b4d21, 0x9f3e8a7c1b2d4e60};
-constexpr napi_type_tag kEngineTag = {0x2b8c4f1a6e7d4903, 0xa4d5c6b7e8f90123};
-
-template <class T>
-T* unwrap(const Napi::Value& value, const napi_type_tag& tag) {
-  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&tag)) return nullptr;
-  return T::Unwrap(value.As<Napi::Object>());
-}
-
 // A copied table as JavaScript holds it.
-class Data : public Napi::ObjectWrap<Data> {
+class Data {
  public:
-  static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Data", {InstanceMethod<&Data::release>("release")});
-  }
+  static constexpr napi_type_tag tag = {0x7d6f1c0e5a9b4d21, 0x9f3e8a7c1b2d4e60};
 
   // new Data(x, rows, columns, scale, y | null, targets)
-  explicit Data(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-    const Napi::Env env = info.Env();
-    withMemory(env, [&] {
-      Source source;
-      View x{}, y{};
-      const bool hasY = !info[4].IsNull();
-      if (!readEntries(env, info[0], x, source.kind) || !readSize(info[1], source.rows) ||
-          !readSize(info[2], source.columns) || !info[3].IsNumber() || !readSize(info[5], source.targets) ||
-          (hasY && !readView(env, info[4], y))) {
-        return fail(env, "data of wrong kinds");
-      }
-      if (hasY && y.type != napi_float32_array && y.type != napi_float64_array) return fail(env, "y is not of floats");
-      if (!isProduct(x.length, source.rows, source.columns) ||
-          (hasY && !isProduct(y.length, source.rows, source.targets))) {
-        return fail(env, "data of another size than it says");
-      }
-      source.x = x.data;
-      source.scale = info[3].As<Napi::Number>().DoubleValue();
-      if (hasY && y.type == napi_float32_array) source.y = static_cast<const float*>(y.data);
-      table_ = copyTable(source, hasY && y.type == napi_float64_array ? static_cast<const double*>(y.data) : nullptr);
-      if (table_ == nullptr) return failForMemory(env);
-      bytes_ = static_cast<int64_t>(table_->bytes());
-      Napi::MemoryManagement::AdjustExternalMemory(env, bytes_);
-      info.This().As<Napi::Object>().TypeTag(&kDataTag);
-      return env.Undefined();
-    });
+  static std::unique_ptr<Data> create(const Call& call);
+  static napi_value define(napi_env env) {
+    return newClass<Data>(env, "Data", {describe<Data, &Data::release>("release")});
   }
 
-  void Finalize(Napi::BasicEnv env) override { letGo(env); }
   const std::shared_ptr<const Table>& table() const { return table_; }
-
-  static bool isProduct(size_t length, size_t rows, size_t columns) {
-    return columns == 0 ? length == 0 : length % columns == 0 && length / columns == rows;
-  }
+  void weigh(napi_env env) { weight_.set(env, table_ == nullptr ? 0 : table_->bytes()); }
 
  private:
-  void release(const Napi::CallbackInfo& info) { letGo(info.Env()); }
-  void letGo(Napi::BasicEnv env) {
+  napi_value release(const Call& call) {
     table_.reset();
-    if (bytes_ != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -std::exchange(bytes_, 0));
+    weigh(call.env);
+    return nullptr;
   }
 
   std::shared_ptr<const Table> table_;
-  int64_t bytes_ = 0;
+  Weight weight_;
 };
+
+std::unique_ptr<Data> Data::create(const Call& call) {
+  const napi_env env = call.env;
+  Source source;
+  View x, y;
+  const bool hasY = typeOf(env, call[4]) != napi_null;
+  if (!readEntries(env, call[0], x, source.kind) || !readSize(env, call[1], source.rows) ||
+      !readSize(env, call[2], source.columns) || !readNumber(env, call[3], source.scale) ||
+      (hasY && !(readView(env, call[4], y) && y.isFloats())) || !readSize(env, call[5], source.targets)) {
+    fail(env, "data of wrong kinds");
+    return nullptr;
+  }
+  if (!isTable(x.length, source.rows, source.columns) || (hasY && !isTable(y.length, source.rows, source.targets))) {
+    fail(env, "data of another size than it says");
+    return nullptr;
+  }
+  source.x = x.data;
+  auto data = std::make_unique<Data>();
+  data->table_ = copyTable(source, hasY && y.type == napi_float32_array ? static_cast<const float*>(y.data) : nullptr,
+                           hasY && y.type == napi_float64_array ? static_cast<const double*>(y.data) : nullptr);
+  if (data->table_ != nullptr) return data;
+  failForMemory(env);
+  return nullptr;
+}
 
 // ------------------------------------------------------------------------------------------------- engine
 
 // { keys, inputs, targets, capacity, length, parameters, programs: { train: { chunk, step, outputAt, columns }, … } }
-bool readPlan(const Napi::Object& from, EncodedPlan& plan) {
-  if (!readSize(from, "inputs", plan.inputs) || !readSize(from, "targets", plan.targets) ||
-      !readSize(from, "capacity", plan.capacity) || !readSize(from, "length", plan.length) ||
-      !readSize(from, "parameters", plan.parameters) || !from.Get("keys").IsArray() ||
-      !from.Get("programs").IsObject()) {
+bool readPlan(napi_env env, napi_value value, EncodedPlan& plan) {
+  const Properties from(env, value);
+  if (typeOf(env, value) != napi_object || !from.read("inputs", plan.inputs) || !from.read("targets", plan.targets) ||
+      !from.read("capacity", plan.capacity) || !from.read("length", plan.length) ||
+      !from.read("parameters", plan.parameters) || !from.read("keys", plan.keys)) {
     return false;
   }
-  if (plan.capacity == 0 || plan.capacity >= kMostRows || plan.parameters > plan.length) return false;
-  const auto keys = from.Get("keys").As<Napi::Array>();
-  for (uint32_t i = 0; i < keys.Length(); ++i) {
-    if (!keys.Get(i).IsString()) return false;
-    plan.keys.push_back(keys.Get(i).As<Napi::String>());
-  }
-  const auto programs = from.Get("programs").As<Napi::Object>();
+  const napi_value programs = from.get("programs");
+  if (typeOf(env, programs) != napi_object) return false;
   for (size_t i = 0; i < kProgramCount; ++i) {
-    const Napi::Value value = programs.Get(kPrograms[i]);
-    if (value.IsUndefined()) continue;
-    if (!value.IsObject()) return false;
-    const auto program = value.As<Napi::Object>();
+    const napi_value program = Properties(env, programs).get(kPrograms[i]);
+    if (typeOf(env, program) == napi_undefined) continue;
+    if (typeOf(env, program) != napi_object) return false;
+    const Properties parts(env, program);
     EncodedProgram& to = plan.programs[i];
     to.isThere = true;
-    if (!readDoubles(program.Get("chunk"), to.chunk) || !readDoubles(program.Get("step"), to.step) ||
-        !program.Get("outputAt").IsNumber() || !readSize(program, "columns", to.columns)) {
+    if (!parts.read("chunk", to.chunk) || !parts.read("step", to.step) || !parts.read("outputAt", to.outputAt) ||
+        !parts.read("columns", to.columns)) {
       return false;
     }
-    to.outputAt = program.Get("outputAt").As<Napi::Number>().DoubleValue();
   }
   return true;
 }
 
-class EngineObject : public Napi::ObjectWrap<EngineObject> {
+class EngineObject {
  public:
-  static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Engine",
-                       {InstanceMethod<&EngineObject::read>("read"), InstanceMethod<&EngineObject::write>("write"),
-                        InstanceMethod<&EngineObject::run>("run"), InstanceMethod<&EngineObject::start>("start"),
-                        InstanceMethod<&EngineObject::predict>("predict"), InstanceMethod<&EngineObject::stop>("stop"),
-                        InstanceMethod<&EngineObject::close>("close")});
-  }
+  static constexpr napi_type_tag tag = {0x2b8c4f1a6e7d4903, 0xa4d5c6b7e8f90123};
 
   // new Engine(plan, threads, parametersOf | undefined)
-  explicit EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-    const Napi::Env env = info.Env();
-    withMemory(env, [&] {
-      EncodedPlan plan;
-      size_t threads = 1;
-      if (!info[0].IsObject() || !readPlan(info[0].As<Napi::Object>(), plan)) return fail(env, "not a plan");
-      if (!readSize(info[1], threads) || threads < 1) return fail(env, "threads is no number of threads");
-      const Engine* parametersOf = nullptr;
-      if (!info[2].IsUndefined()) {
-        const auto* other = unwrap<EngineObject>(info[2], kEngineTag);
-        if (other == nullptr || other->engine_ == nullptr) return fail(env, "parametersOf is no open engine");
-        parametersOf = other->engine_.get();
-      }
-      std::string error;
-      engine_ =
-          Engine::load(std::move(plan), static_cast<int>(std::min<size_t>(threads, kMostThreads)), parametersOf, error);
-      if (engine_ == nullptr) return error == kOutOfMemory ? failForMemory(env) : fail(env, error);
-      bytes_ = static_cast<int64_t>(engine_->bytes());
-      Napi::MemoryManagement::AdjustExternalMemory(env, bytes_);
-      info.This().As<Napi::Object>().TypeTag(&kEngineTag);
-      return env.Undefined();
-    });
-  }
+  static std::unique_ptr<EngineObject> create(const Call& call);
+  static napi_value define(napi_env env);
 
-  void Finalize(Napi::BasicEnv env) override { letGo(env); }
+  void weigh(napi_env env) { weight_.set(env, engine_ == nullptr ? 0 : engine_->bytes()); }
 
  private:
   // (at, length) → Float32Array
-  Napi::Value read(const Napi::CallbackInfo& info) {
-    size_t at = 0, length = 0;
-    if (!isOpen(info)) return info.Env().Undefined();
-    if (!readSize(info[0], at) || !readSize(info[1], length) || !isInside(at, length)) {
-      return fail(info.Env(), "a range outside the arena");
-    }
-    auto array = Napi::Float32Array::New(info.Env(), length);
-    if (array.IsEmpty()) return info.Env().Undefined();
-    engine_->read(at, length, array.Data());
-    return array;
-  }
-
+  napi_value read(const Call& call);
   // (at, Float32Array)
-  Napi::Value write(const Napi::CallbackInfo& info) {
-    size_t at = 0;
-    View values{};
-    if (!isOpen(info)) return info.Env().Undefined();
-    if (!readSize(info[0], at) || !readView(info.Env(), info[1], values) || values.type != napi_float32_array ||
-        !isInside(at, values.length)) {
-      return fail(info.Env(), "a range outside the arena, or values that are no Float32Array");
-    }
-    if (engine_->isRunning()) return fail(info.Env(), "a write during a slice");
-    engine_->write(at, values.length, static_cast<const float*>(values.data));
-    return info.Env().Undefined();
-  }
-
+  napi_value write(const Call& call);
   // (program, data, rows | null, pass, batch, start, learningRate, step, seed, steps) → report
-  Napi::Value run(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    return withMemory(env, [&]() -> Napi::Value {
-      Slice slice;
-      std::shared_ptr<const Table> table;
-      if (!isOpen(info) || !readSlice(info, slice, table)) return env.Undefined();
-      return reportToJs(env, engine_->run(slice, table->source));
-    });
-  }
-
-  // The same, a number, and whether it follows the slice before: ends with settle(number, report | null for want of
-  // memory).
-  Napi::Value start(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    return withMemory(env, [&]() -> Napi::Value {
-      Slice slice;
-      std::shared_ptr<const Table> table;
-      if (!isOpen(info)) return env.Undefined();
-      size_t id = 0;
-      if (!readSize(info[10], id) || id > UINT32_MAX) return fail(env, "not a number of a slice");
-      if (!readSlice(info, slice, table)) return env.Undefined();
-      slice.follows = info[11].ToBoolean();
-      if (engine_->isRunning() && !slice.follows) return fail(env, "a slice is running");
-      auto* host = env.GetInstanceData<Host>();
-      if (!host->start(static_cast<uint32_t>(id), engine_, std::move(slice), std::move(table))) {
-        return fail(env, "no thread to be had", "ERR_MEMORY");
-      }
-      return env.Undefined();
-    });
-  }
-
+  napi_value run(const Call& call);
+  // The same, the number under which it is settled, and whether it follows the slice before.
+  napi_value start(const Call& call);
   // (x, rows, scale) → Float32Array
-  Napi::Value predict(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    Source source;
-    View x{};
-    if (!isOpen(info)) return env.Undefined();
-    if (!readEntries(env, info[0], x, source.kind) || !readSize(info[1], source.rows) || !info[2].IsNumber()) {
-      return fail(env, "entries of wrong kinds");
-    }
-    const Program& program = engine_->program(kPredict);
-    source.columns = engine_->plan().inputs;
-    if (program.output == nullptr) return fail(env, "the plan has no program predict");
-    if (!Data::isProduct(x.length, source.rows, source.columns)) return fail(env, "not rows of the plan's inputs");
-    source.x = x.data;
-    source.scale = info[2].As<Napi::Number>().DoubleValue();
-    auto output = Napi::Float32Array::New(env, source.rows * program.columns);
-    if (output.IsEmpty()) return env.Undefined();
-    engine_->predict(source, output.Data());
-    return output;
-  }
+  napi_value predict(const Call& call);
+  napi_value stop(const Call& call);
+  napi_value close(const Call& call);
 
-  Napi::Value stop(const Napi::CallbackInfo& info) {
-    if (engine_ != nullptr) engine_->stop(Stop::afterStep);
-    return info.Env().Undefined();
+  bool isOpen(const Call& call) const {
+    if (engine_ == nullptr) fail(call.env, "the engine is closed");
+    return engine_ != nullptr;
   }
-
-  Napi::Value close(const Napi::CallbackInfo& info) {
-    if (engine_ != nullptr) engine_->close();
-    letGo(info.Env());
-    return info.Env().Undefined();
-  }
-
-  bool isOpen(const Napi::CallbackInfo& info) {
-    if (engine_ != nullptr) return true;
-    fail(info.Env(), "the engine is closed");
-    return false;
-  }
-
   bool isInside(size_t at, size_t length) const {
     return at <= engine_->plan().length && length <= engine_->plan().length - at;
   }
-
-  bool readSlice(const Napi::CallbackInfo& info, Slice& slice, std::shared_ptr<const Table>& table) {
-    const Napi::Env env = info.Env();
-    const auto* data = unwrap<Data>(info[1], kDataTag);
-    if (data == nullptr || data->table() == nullptr) {
-      fail(env, "not data, or data that was released");
-      return false;
-    }
-    table = data->table();
-    View rows{}, rates{};
-    slice.hasRows = !info[2].IsNull();
-    size_t seed = 0, step = 0;
-    if (!readSize(info[0], slice.program) || slice.program >= kProgramCount || !readSize(info[3], slice.pass) ||
-        !readSize(info[4], slice.batch) || !readSize(info[5], slice.start) || !readView(env, info[6], rates) ||
-        rates.type != napi_float64_array || !readSize(info[7], step) || !readSize(info[8], seed) ||
-        !readSize(info[9], slice.steps) ||
-        (slice.hasRows && (!readView(env, info[2], rows) || rows.type != napi_uint32_array))) {
-      fail(env, "a slice of wrong kinds");
-      return false;
-    }
-    slice.step = step;
-    slice.seed = static_cast<uint32_t>(seed);
-    const auto* rate = static_cast<const double*>(rates.data);
-    slice.learningRate.assign(rate, rate + rates.length);
-    if (slice.hasRows) {
-      const auto* row = static_cast<const uint32_t*>(rows.data);
-      slice.rows.assign(row, row + rows.length);
-    }
-    const std::string error = engine_->check(slice, table->source);
-    if (error.empty()) return true;
-    fail(env, error);
-    return false;
-  }
-
-  void letGo(Napi::BasicEnv env) {
-    engine_.reset();
-    if (bytes_ != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -std::exchange(bytes_, 0));
-  }
+  bool readSlice(const Call& call, Slice& slice, std::shared_ptr<const Table>& table) const;
 
   std::shared_ptr<Engine> engine_;
-  int64_t bytes_ = 0;
+  Weight weight_;
 };
+
+napi_value EngineObject::define(napi_env env) {
+  return newClass<EngineObject>(
+      env, "Engine",
+      {describe<EngineObject, &EngineObject::read>("read"), describe<EngineObject, &EngineObject::write>("write"),
+       describe<EngineObject, &EngineObject::run>("run"), describe<EngineObject, &EngineObject::start>("start"),
+       describe<EngineObject, &EngineObject::predict>("predict"), describe<EngineObject, &EngineObject::stop>("stop"),
+       describe<EngineObject, &EngineObject::close>("close")});
+}
+
+std::unique_ptr<EngineObject> EngineObject::create(const Call& call) {
+  const napi_env env = call.env;
+  EncodedPlan plan;
+  size_t threads = 0;
+  const Engine* parametersOf = nullptr;
+  std::string error;
+  if (typeOf(env, call[2]) != napi_undefined) {
+    const auto* other = unwrap<EngineObject>(env, call[2]);
+    if (other == nullptr || other->engine_ == nullptr) error = "parametersOf is no open engine";
+    if (error.empty()) parametersOf = other->engine_.get();
+  }
+  if (!readSize(env, call[1], threads) || threads < 1) error = "no number of threads";
+  if (!readPlan(env, call[0], plan)) error = "not a plan";
+  auto object = std::make_unique<EngineObject>();
+  if (error.empty()) {
+    const int most = static_cast<int>(std::min<size_t>(threads, kMostThreads));
+    object->engine_ = Engine::load(std::move(plan), most, parametersOf, error);
+  }
+  if (error.empty()) return object;
+  if (error == kOutOfMemory) {
+    failForMemory(env);
+  } else {
+    fail(env, error);
+  }
+  return nullptr;
+}
+
+napi_value EngineObject::read(const Call& call) {
+  size_t at = 0, length = 0;
+  float* entries = nullptr;
+  if (!isOpen(call)) return nullptr;
+  if (!readSize(call.env, call[0], at) || !readSize(call.env, call[1], length) || !isInside(at, length)) {
+    return fail(call.env, "a range outside the arena");
+  }
+  const napi_value array = newFloats(call.env, length, &entries);
+  if (array != nullptr) engine_->read(at, length, entries);
+  return array;
+}
+
+napi_value EngineObject::write(const Call& call) {
+  size_t at = 0;
+  View values;
+  if (!isOpen(call)) return nullptr;
+  if (!readSize(call.env, call[0], at) || !readView(call.env, call[1], napi_float32_array, values) ||
+      !isInside(at, values.length)) {
+    return fail(call.env, "a range outside the arena, or values that are no Float32Array");
+  }
+  if (engine_->isRunning()) return fail(call.env, "a write during a slice");
+  engine_->write(at, values.length, static_cast<const float*>(values.data));
+  return nullptr;
+}
+
+bool EngineObject::readSlice(const Call& call, Slice& slice, std::shared_ptr<const Table>& table) const {
+  const napi_env env = call.env;
+  const auto* data = unwrap<Data>(env, call[1]);
+  if (data == nullptr || data->table() == nullptr) {
+    fail(env, "not data, or data that was released");
+    return false;
+  }
+  table = data->table();
+  View rows, rates;
+  size_t seed = 0, step = 0;
+  slice.hasRows = typeOf(env, call[2]) != napi_null;
+  if (!readSize(env, call[0], slice.program) || slice.program >= kProgramCount ||
+      (slice.hasRows && !readView(env, call[2], napi_uint32_array, rows)) || !readSize(env, call[3], slice.pass) ||
+      !readSize(env, call[4], slice.batch) || !readSize(env, call[5], slice.start) ||
+      !readView(env, call[6], napi_float64_array, rates) || !readSize(env, call[7], step) ||
+      !readSize(env, call[8], seed) || !readSize(env, call[9], slice.steps)) {
+    fail(env, "a slice of wrong kinds");
+    return false;
+  }
+  slice.step = step;
+  slice.seed = static_cast<uint32_t>(seed);
+  const auto* rate = static_cast<const double*>(rates.data);
+  slice.learningRate.assign(rate, rate + rates.length);
+  const auto* row = static_cast<const uint32_t*>(rows.data);
+  slice.rows.assign(row, row + rows.length);
+  const std::string error = engine_->check(slice, table->source);
+  if (!error.empty()) fail(env, error);
+  return error.empty();
+}
+
+napi_value EngineObject::run(const Call& call) {
+  Slice slice;
+  std::shared_ptr<const Table> table;
+  if (!isOpen(call) || !readSlice(call, slice, table)) return nullptr;
+  return newReport(call.env, engine_->run(slice, table->source));
+}
+
+napi_value EngineObject::start(const Call& call) {
+  Slice slice;
+  std::shared_ptr<const Table> table;
+  size_t id = 0;
+  if (!isOpen(call) || !readSlice(call, slice, table)) return nullptr;
+  if (!readSize(call.env, call[10], id) || id > UINT32_MAX ||
+      napi_get_value_bool(call.env, call[11], &slice.follows) != napi_ok) {
+    return fail(call.env, "a slice of wrong kinds");
+  }
+  if (engine_->isRunning() && !slice.follows) return fail(call.env, "a slice is running");
+  Host* const host = Host::of(call.env);
+  if (host == nullptr) return nullptr;
+  if (!host->start(static_cast<uint32_t>(id), engine_, std::move(slice), std::move(table))) {
+    return fail(call.env, "no thread to be had", "ERR_MEMORY");
+  }
+  return nullptr;
+}
+
+napi_value EngineObject::predict(const Call& call) {
+  Source source;
+  View x;
+  float* entries = nullptr;
+  if (!isOpen(call)) return nullptr;
+  if (!readEntries(call.env, call[0], x, source.kind) || !readSize(call.env, call[1], source.rows) ||
+      !readNumber(call.env, call[2], source.scale)) {
+    return fail(call.env, "entries of wrong kinds");
+  }
+  const Program& program = engine_->program(kPredict);
+  if (program.output == nullptr) return fail(call.env, "the plan has no program predict");
+  source.columns = engine_->plan().inputs;
+  if (!isTable(x.length, source.rows, source.columns)) return fail(call.env, "not rows of the plan's inputs");
+  source.x = x.data;
+  const napi_value output = newFloats(call.env, source.rows * program.columns, &entries);
+  if (output != nullptr) engine_->predict(source, entries);
+  return output;
+}
+
+napi_value EngineObject::stop(const Call&) {
+  if (engine_ != nullptr) engine_->stop(Stop::afterStep);
+  return nullptr;
+}
+
+napi_value EngineObject::close(const Call& call) {
+  if (engine_ != nullptr) engine_->close();
+  engine_.reset();
+  weigh(call.env);
+  return nullptr;
+}
 
 // ------------------------------------------------------------------------------------------------- module
 
 // [{ key, scope, operands }]
-Napi::Value opsToJs(Napi::Env env) {
-  auto list = Napi::Array::New(env);
-  uint32_t i = 0;
-  for (const OpRow& row : ops()) {
-    auto operands = Napi::Array::New(env);
-    uint32_t j = 0;
-    for (const std::string& name : row.operands) operands.Set(j++, name);
-    auto object = Napi::Object::New(env);
-    object.Set("key", row.key);
-    object.Set("scope", row.scope == Scope::chunk ? "chunk" : "step");
-    object.Set("operands", operands);
-    list.Set(i++, object);
-  }
-  return list;
+napi_value newOps(napi_env env) {
+  return newList(env, ops().size(), [&](size_t i) {
+    const OpRow& row = ops()[i];
+    const auto operand = [&](size_t j) { return newString(env, row.operands[j]); };
+    return newObject(env, {{"key", newString(env, row.key)},
+                           {"scope", newString(env, row.scope == Scope::chunk ? "chunk" : "step")},
+                           {"operands", newList(env, row.operands.size(), operand)}});
+  });
 }
 
 // listen(settle): once, before the first start.
-Napi::Value listen(const Napi::CallbackInfo& info) {
-  auto* host = info.Env().GetInstanceData<Host>();
-  if (!info[0].IsFunction() || !host->listen(info[0])) return fail(info.Env(), "cannot listen");
-  return info.Env().Undefined();
+napi_value listen(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Host* const host = Host::of(env);
+  if (!call.isThere || host == nullptr) return nullptr;
+  if (typeOf(env, call[0]) != napi_function || !host->listen(call[0])) return fail(env, "cannot listen");
+  return nullptr;
 }
 
-Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new Host(env));
-  exports.Set("ops", opsToJs(env));
-  exports.Set("blas", blas().name);
-  exports.Set("simd", "portable");
-  exports.Set("Data", Data::define(env));
-  exports.Set("Engine", EngineObject::define(env));
-  exports.Set("listen", Napi::Function::New<listen>(env, "listen"));
+napi_value initialize(napi_env env, napi_value exports) {
+  const auto free = [](napi_env, void* host, void*) { delete static_cast<Host*>(host); };
+  auto host = std::make_unique<Host>(env);
+  if (napi_set_instance_data(env, host.get(), free, nullptr) != napi_ok) return nullptr;
+  host.release();
+  napi_value listenTo = nullptr;
+  if (napi_create_function(env, "listen", NAPI_AUTO_LENGTH, listen, nullptr, &listenTo) != napi_ok) return nullptr;
+  const std::pair<const char*, napi_value> all[] = {
+      {"ops", newOps(env)},        {"blas", newString(env, blas().name)}, {"simd", newString(env, "portable")},
+      {"Data", Data::define(env)}, {"Engine", EngineObject::define(env)}, {"listen", listenTo}};
+  for (const auto& [name, value] : all) {
+    if (value == nullptr || napi_set_named_property(env, exports, name, value) != napi_ok) return nullptr;
+  }
   return exports;
 }
 
 }  // namespace
 }  // namespace downhill
 
-static Napi::Object initialize(Napi::Env env, Napi::Object exports) { return downhill::initialize(env, exports); }
-
-NODE_API_MODULE(downhill, initialize)
+NAPI_MODULE_INIT() { return downhill::initialize(env, exports); }

@@ -13,7 +13,7 @@ const std::atomic<Stop> kNeverStopped{Stop::no};
 
 }  // namespace
 
-std::shared_ptr<const Table> copyTable(const Source& from, const double* y64) {
+std::shared_ptr<const Table> copyTable(const Source& from, const float* y, const double* y64) {
   auto table = std::make_shared<Table>();
   table->source = from;
   const size_t n = from.rows * from.columns;
@@ -37,11 +37,11 @@ std::shared_ptr<const Table> copyTable(const Source& from, const double* y64) {
     table->source.kind = Source::Kind::float32;
     table->source.scale = 1;
   }
-  if (from.y == nullptr && y64 == nullptr) return table;
+  if (y == nullptr && y64 == nullptr) return table;
   const size_t m = from.rows * from.targets;
   table->y = allocate<float>(m);
   if (table->y == nullptr) return nullptr;
-  for (size_t i = 0; i < m; ++i) table->y[i] = y64 != nullptr ? static_cast<float>(y64[i]) : from.y[i];
+  for (size_t i = 0; i < m; ++i) table->y[i] = y64 != nullptr ? static_cast<float>(y64[i]) : y[i];
   table->source.y = table->y.get();
   return table;
 }

@@ -128,6 +128,10 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
   float* output = report.hasOutput ? report.output.data() : nullptr;
   size_t position = slice.start;
   for (size_t i = 0; i < slice.steps; ++i) {
+    if (machine.stop.load(std::memory_order_relaxed) != Stop::no) {
+      report.stopped = Stopped::asked;
+      break;
+    }
     Step step{machine.pool, source};
     step.N = batchAt(slice, position);
     step.seed = slice.seed;
@@ -159,10 +163,6 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
     if (rows != nullptr) rows += step.N;
     if (output != nullptr) output += step.N * program.columns;
     position = position + step.N == slice.pass ? 0 : position + step.N;
-    if (i + 1 < slice.steps && machine.stop.load(std::memory_order_relaxed) != Stop::no) {
-      report.stopped = Stopped::asked;
-      break;
-    }
   }
   if (output != nullptr) report.output.resize(static_cast<size_t>(output - report.output.data()));
   report.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();

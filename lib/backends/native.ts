@@ -115,7 +115,8 @@ function fits({ key, scope, operands }: AddonOp): boolean {
   return row !== undefined && row.scope === scope && row.operands.join() === operands.join()
 }
 
-function encodePlan(plan: Plan): EncodedPlan {
+/** A plan as the addon takes it. */
+export function encodePlan(plan: Plan): EncodedPlan {
   const keys: string[] = []
   const encodeList = (list: readonly Instruction[]): Float64Array =>
     Float64Array.from(

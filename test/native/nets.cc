@@ -129,11 +129,10 @@ std::shared_ptr<const Table> noiseTable(size_t rows, size_t inputs, size_t targe
   for (size_t i = 0; i < y.size(); ++i) y[i] = noise(i + 1000003);
   Source source;
   source.x = x.data();
-  source.y = y.data();
   source.rows = rows;
   source.columns = inputs;
   source.targets = targets;
-  return copyTable(source, nullptr);
+  return copyTable(source, y.data());
 }
 
 Slice sliceOver(size_t program, size_t rows, size_t batch, size_t steps, double learningRate) {

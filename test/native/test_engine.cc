@@ -355,11 +355,17 @@ TEST(tablesAreCopies) {
   source.scale = 0.5;
   source.rows = source.columns = 2;
   source.targets = 1;
-  const auto table = copyTable(source, y);
+  const auto table = copyTable(source, nullptr, y);
   x[0] = 100;
   const auto* copied = static_cast<const float*>(table->source.x);
   CHECK(copied[0] == 0.5f && copied[3] == 2.0f && table->source.scale == 1);
   CHECK(table->source.y[1] == 0.25f && table->bytes() == 4 * 4 + 2 * 4);
+
+  const uint8_t pixels[] = {0, 128, 255, 1};
+  source.x = pixels;
+  source.kind = Source::Kind::bytes;
+  const auto image = copyTable(source, nullptr);
+  CHECK(image->source.kind == Source::Kind::bytes && image->source.scale == 0.5 && image->bytes() == 4);
 }
 
 }  // namespace test
