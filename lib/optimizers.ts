@@ -27,6 +27,36 @@ export interface OptimizerSite {
   state(i: number): number
 }
 
+/**
+ * A step in the one form that all of them have, for whoever takes it apart (lib/doctor):
+ *
+ *     Δw = −η·P⁻¹(c·(g + λ·w) + a·m) − η·μ·w
+ *
+ * with g the step's gradient, m the memory as it was before the step, and P = √v̂ + ε of the step itself, or 1.
+ * Bias correction and Nesterov's look-ahead are in c and a. k counts steps from 1.
+ */
+export interface StepForm {
+  /** c at step k. */
+  gradient(k: number): number
+  /** Which vector of state m is, and a at step k; null where nothing is remembered. */
+  readonly memory: { readonly state: number; weight(k: number): number } | null
+  /** null: P is 1. */
+  readonly preconditioner: Preconditioner | null
+  /** λ: weights that join the gradient. */
+  readonly coupledDecay: number
+  /** μ: weights that are taken off beside it. */
+  readonly decoupledDecay: number
+}
+
+/** P = √(v / (isCorrected ? 1 − decay^k : 1)) + ε; v = decay·v + (1 − decay)·(g + λ·w)², the running mean square. */
+export interface Preconditioner {
+  /** Which vector of state v is. */
+  readonly state: number
+  readonly decay: number
+  readonly isCorrected: boolean
+  readonly epsilon: number
+}
+
 interface Setting {
   readonly range: NumberRange | 'boolean'
   readonly default: number
@@ -41,6 +71,8 @@ export interface Optimizer {
   /** Vectors of state, each as long as the parameters. */
   stateVectors(settings: Readonly<Record<string, number>>): number
   passes(settings: Readonly<Record<string, number>>, site: OptimizerSite): Instruction[]
+  /** What the passes do, as a formula; test/optimizers.test.ts holds each to the other. */
+  form(settings: Readonly<Record<string, number>>): StepForm
 }
 
 // ---------------------------------------------------------------------------------------------------- passes
@@ -69,6 +101,15 @@ const scaleByAdam = (site: OptimizerSite, s: Readonly<Record<string, number>>): 
   beta1: s.beta1,
   beta2: s.beta2,
   epsilon: s.epsilon,
+})
+
+/** Adam's: both means corrected for their start at zero. */
+const formOfAdam = (s: Readonly<Record<string, number>>): StepForm => ({
+  gradient: (k) => (1 - s.beta1) / (1 - s.beta1 ** k),
+  memory: { state: 0, weight: (k) => s.beta1 / (1 - s.beta1 ** k) },
+  preconditioner: { state: 1, decay: s.beta2, isCorrected: true, epsilon: s.epsilon },
+  coupledDecay: 0,
+  decoupledDecay: s.weightDecay ?? 0,
 })
 
 // ---------------------------------------------------------------------------------------------------- rows
@@ -106,6 +147,14 @@ const ROWS: readonly Optimizer[] = [
         : []),
       descend(site),
     ],
+    // m = β·m + g;  u = nesterov ? g + β·m : m
+    form: ({ momentum, nesterov, weightDecay }) => ({
+      gradient: () => (nesterov ? 1 + momentum : 1),
+      memory: momentum > 0 ? { state: 0, weight: () => (nesterov ? momentum * momentum : momentum) } : null,
+      preconditioner: null,
+      coupledDecay: weightDecay,
+      decoupledDecay: 0,
+    }),
   },
   {
     name: 'rmsprop',
@@ -129,6 +178,13 @@ const ROWS: readonly Optimizer[] = [
       },
       descend(site),
     ],
+    form: ({ decay, epsilon, weightDecay }) => ({
+      gradient: () => 1,
+      memory: null,
+      preconditioner: { state: 0, decay, isCorrected: false, epsilon },
+      coupledDecay: weightDecay,
+      decoupledDecay: 0,
+    }),
   },
   {
     name: 'adam',
@@ -138,6 +194,7 @@ const ROWS: readonly Optimizer[] = [
     settings: ADAM_SETTINGS,
     stateVectors: () => 2,
     passes: (s, site) => [scaleByAdam(site, s), descend(site)],
+    form: formOfAdam,
   },
   {
     name: 'adamw',
@@ -146,6 +203,7 @@ const ROWS: readonly Optimizer[] = [
     settings: { ...ADAM_SETTINGS, weightDecay: { range: RANGES.notNegative, default: 0.01 } },
     stateVectors: () => 2,
     passes: (s, site) => [...decoupled(site, s.weightDecay), scaleByAdam(site, s), descend(site)],
+    form: formOfAdam,
   },
 ]
 

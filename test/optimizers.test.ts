@@ -5,6 +5,10 @@
  */
 import { adam, adamw, dense, FNN, rmsprop, sgd } from 'downhill'
 import t from 'tap'
+import { optimizerRow } from '../dist/optimizers'
+import type { Floats } from '../dist/plan/plan'
+import { evaluation } from '../dist/train/training'
+import { CASES, EXACT, planOf, startOf, tableOf } from './cases'
 import { agree, flat, flatStored, onEachBackend, readJson, type StoredLayer, type TestBackend } from './truth'
 
 interface Trace {
@@ -81,3 +85,32 @@ t.test('the rate: fit’s, else the factory’s, else the default', (t) =>
     t.strictNotSame(after('sgd', 0.3).weights, after('sgd', 0.2).weights)
   }),
 )
+
+t.test('form: the formula of a step is what its passes do', (t) => {
+  for (const row of CASES.filter(({ name }) => name.startsWith('optimizer'))) {
+    const engine = EXACT.backend.load(planOf(row, 'float64'), 1)
+    const { parameters, state, gradients } = engine.plan
+    engine.write(parameters, startOf(row))
+    const data = engine.bind(tableOf(row))
+    const { settings } = row.optimizer
+    const form = optimizerRow(row.optimizer).form(settings)
+    const vector = (of: Floats, i: number) => of.subarray(i * parameters.length, (i + 1) * parameters.length)
+    for (let k = 1; k <= 5; k++) {
+      const [w, before] = [engine.read(parameters), engine.read(state)]
+      engine.run(evaluation(data, 'gradient'))
+      const g = engine.read(gradients)
+      const rate = 0.1
+      engine.run({ ...evaluation(data, 'train'), learningRate: Float64Array.of(rate), step: k - 1 })
+      const after = engine.read(state)
+      const { memory, preconditioner: P, coupledDecay, decoupledDecay } = form
+      const expected = w.map((wi, i) => {
+        const v = P ? vector(after, P.state)[i] / (P.isCorrected ? 1 - P.decay ** k : 1) : 0
+        const m = memory ? memory.weight(k) * vector(before, memory.state)[i] : 0
+        const u = (form.gradient(k) * (g[i] + coupledDecay * wi) + m) / (P ? Math.sqrt(v) + P.epsilon : 1)
+        return wi - rate * u - rate * decoupledDecay * wi
+      })
+      agree(t, engine.read(parameters), expected, { absolute: 1e-13 }, `${row.name}, step ${k}`)
+    }
+  }
+  t.end()
+})
