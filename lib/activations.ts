@@ -19,11 +19,28 @@ export interface Activation {
   readonly isProbability?: true
   /** Not worth an instruction. */
   readonly isIdentity?: true
+  /**
+   * Inputs at which the slope, or the slope of the slope, jumps: finite differences must not step over one. Only rows
+   * that never fall have any, so that the side of a kink can be told from the output too.
+   */
+  readonly kinks?: readonly number[]
+  /** Where a unit hardly passes a gradient on. */
+  readonly saturated?: Region
+  /** Where it passes none: a unit that is there on all samples is dead. */
+  readonly dead?: Region
   /** y = f(x), `rows` × `width`; y may be x. */
   forward(x: Floats, y: Floats, rows: number, width: number): void
   /** dx = dy ⊙ f'(v), with v the x or y named by `keeps`; dx may be dy. */
   backward(v: Floats, dy: Floats, dx: Floats, rows: number, width: number): void
 }
+
+/** A region of an activation's values, told by the value that the row keeps. */
+export interface Region {
+  readonly says: string
+  holds(v: number): boolean
+}
+
+type Traits = Partial<Pick<Activation, 'isProbability' | 'isIdentity' | 'kinks' | 'saturated' | 'dead'>>
 
 /** A row from a scalar function and its derivative as a function of what the row keeps. */
 function elementwise(
@@ -32,13 +49,13 @@ function elementwise(
   keeps: 'output' | 'input',
   f: (x: number) => number,
   df: (v: number) => number,
-  more: { isProbability?: true; isIdentity?: true } = {},
+  traits: Traits = {},
 ): Activation {
   return {
     name,
     synopsis,
     keeps,
-    ...more,
+    ...traits,
     forward(x, y, rows, width) {
       for (let i = 0; i < rows * width; i++) y[i] = f(x[i])
     },
@@ -106,6 +123,7 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => Math.max(0, x),
     (y) => (y <= 0 ? 0 : 1),
+    { kinks: [0], dead: { says: 'y = 0', holds: (y) => y === 0 } },
   ),
   elementwise(
     'leakyRelu',
@@ -113,6 +131,7 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => (x > 0 ? x : LEAK * x),
     (y) => (y > 0 ? 1 : LEAK),
+    { kinks: [0] },
   ),
   elementwise(
     'elu',
@@ -120,6 +139,7 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => (x > 0 ? x : Math.expm1(x)),
     (y) => (y > 0 ? 1 : y + 1),
+    { kinks: [0], saturated: { says: 'y < −0.99', holds: (y) => y < -0.99 } },
   ),
   elementwise(
     'selu',
@@ -127,9 +147,15 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => SELU_SCALE * (x > 0 ? x : SELU_ALPHA * Math.expm1(x)),
     (y) => (y > 0 ? SELU_SCALE : y + SELU_SCALE * SELU_ALPHA),
+    { kinks: [0], saturated: { says: 'y < −0.99·s·α', holds: (y) => y < -0.99 * SELU_SCALE * SELU_ALPHA } },
   ),
-  elementwise('sigmoid', 'y = 1 / (1 + e^−x)', 'output', logistic, (y) => y * (1 - y), { isProbability: true }),
-  elementwise('tanh', 'y = tanh x', 'output', Math.tanh, (y) => 1 - y * y),
+  elementwise('sigmoid', 'y = 1 / (1 + e^−x)', 'output', logistic, (y) => y * (1 - y), {
+    isProbability: true,
+    saturated: { says: '|y − ½| > 0.49', holds: (y) => Math.abs(y - 0.5) > 0.49 },
+  }),
+  elementwise('tanh', 'y = tanh x', 'output', Math.tanh, (y) => 1 - y * y, {
+    saturated: { says: '|y| > 0.99', holds: (y) => Math.abs(y) > 0.99 },
+  }),
   elementwise(
     'softplus',
     'y = log(1 + e^x)',

@@ -16,6 +16,8 @@ import type { Floats } from './plan/plan'
 export interface LossKernel {
   readonly name: string
   readonly synopsis: string
+  /** The |z − t| at which the slope, or the slope of the slope, jumps: finite differences must not step over one. */
+  kink?(parameter: number): number
   compute(
     z: Floats,
     t: Floats,
@@ -34,10 +36,12 @@ function elementwise(
   synopsis: string,
   l: (z: number, t: number, parameter: number) => number,
   dl: (z: number, t: number, parameter: number) => number,
+  kink?: (parameter: number) => number,
 ): LossKernel {
   return {
     name,
     synopsis,
+    ...(kink && { kink }),
     compute(z, t, dz, rows, O, _T, s, parameter) {
       let sum = 0
       for (let i = 0; i < rows * O; i++) sum += l(z[i], t[i], parameter)
@@ -104,6 +108,7 @@ const KERNEL_ROWS: readonly LossKernel[] = [
     'l = |z − t|, with slope 0 at 0',
     (z, t) => Math.abs(z - t),
     (z, t) => Math.sign(z - t),
+    () => 0,
   ),
   elementwise(
     'huber',
@@ -116,6 +121,7 @@ const KERNEL_ROWS: readonly LossKernel[] = [
       const e = z - t
       return Math.max(-delta, Math.min(delta, e))
     },
+    (delta) => delta,
   ),
   elementwise(
     'bceLogits',
