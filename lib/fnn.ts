@@ -18,6 +18,7 @@ import {
   readPair,
   readTargets,
   type Targets,
+  type Task,
 } from './data/targets'
 import { DownhillError } from './errors'
 import { lossRow } from './losses'
@@ -59,6 +60,8 @@ interface Built {
   readonly blueprint: Blueprint
   /** null until the first fit where the net was built before any y was seen. */
   readonly codec: Codec | null
+  /** That of the codec; before the first fit what the options say, classes being the numbers 0 … K−1. */
+  readonly coding: Coding
 }
 
 /** A training under way: what stops it. */
@@ -72,7 +75,11 @@ interface Carried {
   readonly optimizer: OptimizerSpec
   readonly state: Floats
   readonly steps: number
+  /** Epochs trained before the state began; tells the masks of two runs apart. */
+  readonly since: number
 }
+
+type FitCall = 'fit' | 'partialFit' | 'fitSync'
 
 /** All that a training needs, read, checked and bound. */
 interface Prepared {
@@ -109,7 +116,8 @@ export class FNN<L extends Label = Label> {
     const width = layers?.findLast((layer) => layer.kind === 'dense')?.units ?? outputs
     if (inputs !== null && width !== null && task !== null) {
       const plans = blueprint(this.#config, inputs, { task, outputs: width })
-      this.#built = { network: this.#networkFor(plans), blueprint: plans, codec: null }
+      const coding = codingOf(this.#config, task, width)
+      this.#built = { network: this.#networkFor(plans), blueprint: plans, codec: null, coding }
     }
   }
 
@@ -120,32 +128,36 @@ export class FNN<L extends Label = Label> {
    * read before it returns and never written. Never throws; a bad argument rejects the Run.
    */
   fit(x: Inputs, y: Targets, options: FitOptions<Inputs, Targets> = {}): Run {
-    return this.#fitAsync(x, y, options, false)
+    return this.#fitAsync('fit', x, y, options)
   }
 
   /** As `fit`, going on with the optimizer state of the last partialFit, and keeping it for the next. */
   partialFit(x: Inputs, y: Targets, options: FitOptions<Inputs, Targets> = {}): Run {
-    return this.#fitAsync(x, y, options, true)
+    return this.#fitAsync('partialFit', x, y, options)
   }
 
   /** As `fit`, on this thread. @throws what the Run of `fit` rejects with */
   fitSync(x: Inputs, y: Targets, options: FitOptions<Inputs, Targets> = {}): History {
-    const settings = readFitOptions(options)
     const orders: Orders = { stop: false }
-    const prepared = this.#prepare(x, y, settings, false, false)
+    const recorder = new Recorder(this.seed)
+    const settings = readFitOptions(options)
+    if (settings.signal?.aborted) throw aborted(settings.signal, recorder)
+    const prepared = this.#prepare('fitSync', x, y, settings, recorder)
     this.#training = { orders, engine: prepared.engine }
-    const { job, engine, recorder } = prepared
+    const stop = (): void => {
+      orders.stop = true
+    }
+    settings.signal?.addEventListener('abort', stop) // nobody but a callback can, here
     try {
-      const outcome = driveHere(training(job, recorder, orders), engine)
-      this.#finish(prepared)
-      this.#release(prepared)
-      return this.#conclude(recorder, settings, outcome)
+      const outcome = driveHere(training(prepared.job, recorder, orders), prepared.engine)
+      return this.#conclude(prepared, settings, outcome)
     } finally {
+      settings.signal?.removeEventListener('abort', stop)
       this.#release(prepared)
     }
   }
 
-  #fitAsync(x: Inputs, y: Targets, options: FitOptions<Inputs, Targets>, keepsState: boolean): Run {
+  #fitAsync(call: FitCall, x: Inputs, y: Targets, options: FitOptions<Inputs, Targets>): Run {
     const orders: Orders = { stop: false }
     const recorder = new Recorder(this.seed)
     const stop = (): void => {
@@ -155,15 +167,12 @@ export class FNN<L extends Label = Label> {
     return new Run({ epochs: recorder.epochs, stop }, async (tell) => {
       const settings = readFitOptions(options)
       if (settings.signal?.aborted) throw aborted(settings.signal, recorder)
-      const prepared = this.#prepare(x, y, settings, keepsState, true, recorder)
+      const prepared = this.#prepare(call, x, y, settings, recorder)
       this.#training = { orders, engine: prepared.engine }
       settings.signal?.addEventListener('abort', stop)
       try {
         const outcome = await drive(training(prepared.job, recorder, orders), prepared.engine, tell)
-        this.#finish(prepared)
-        this.#release(prepared)
-        if (settings.signal?.aborted && outcome.status === 'stopped') throw aborted(settings.signal, recorder)
-        return this.#conclude(recorder, settings, outcome)
+        return this.#conclude(prepared, settings, outcome)
       } finally {
         settings.signal?.removeEventListener('abort', stop)
         this.#release(prepared)
@@ -172,15 +181,9 @@ export class FNN<L extends Label = Label> {
   }
 
   /** Reads and checks everything, then builds what is missing. Nothing has changed if it throws. */
-  #prepare(
-    x: unknown,
-    y: unknown,
-    settings: FitSettings,
-    keepsState: boolean,
-    isAsync: boolean,
-    recorder = new Recorder(this.seed),
-  ): Prepared {
-    this.#refuseBusy('fit')
+  #prepare(call: FitCall, x: unknown, y: unknown, settings: FitSettings, recorder: Recorder): Prepared {
+    this.#refuseBusy(call)
+    const [isAsync, keepsState] = [call !== 'fitSync', call === 'partialFit']
     if (typeof settings.plot === 'string') checkPlotPath(settings.plot)
     const { standardize, dtype } = this.#config
     const pair = this.#read(x, y)
@@ -194,7 +197,7 @@ export class FNN<L extends Label = Label> {
     if (heldTable && heldTable.targets !== table.targets)
       throw new DownhillError('ERR_SHAPE', 'Expected the validation y in the same form as y, labels or probabilities.')
 
-    const built = { network: this.#networkFor(plans), blueprint: plans, codec }
+    const built = { network: this.#networkFor(plans), blueprint: plans, codec, coding }
     this.#built = built
     const { network } = built
     recorder.backend = network.backendName
@@ -214,6 +217,7 @@ export class FNN<L extends Label = Label> {
       batch,
       seed: this.seed,
       firstStep: carried?.steps ?? 0,
+      since: carried?.since ?? this.#epochs,
       firstEpoch: this.#epochs,
       validation,
       weights: {
@@ -226,14 +230,6 @@ export class FNN<L extends Label = Label> {
     return { job, engine, recorder, optimizer: settings.optimizer, keepsState, data: bound }
   }
 
-  /** Keeps what the next fit or partialFit goes on from. */
-  #finish({ engine, job, recorder, optimizer, keepsState }: Prepared): void {
-    this.#epochs += recorder.epochs.length
-    this.#carried = keepsState
-      ? { optimizer, state: engine.read(engine.plan.state), steps: job.firstStep + recorder.steps }
-      : null
-  }
-
   #release({ engine, data }: Prepared): void {
     if (this.#training?.engine !== engine) return
     this.#training = null
@@ -241,10 +237,23 @@ export class FNN<L extends Label = Label> {
     engine.close()
   }
 
-  #conclude(recorder: Recorder, settings: FitSettings, { status, reason }: Outcome): History {
+  /** Keeps what the next run goes on from, and turns the outcome into the history or the error that it is. */
+  #conclude(prepared: Prepared, settings: FitSettings, { status, reason }: Outcome): History {
+    const { engine, job, recorder, optimizer, keepsState } = prepared
+    this.#epochs += recorder.epochs.length
+    const { since, firstStep } = job
+    const steps = firstStep + recorder.steps
+    this.#carried = keepsState ? { optimizer, state: engine.read(engine.plan.state), steps, since } : null
+    if (settings.signal?.aborted && status === 'stopped') throw aborted(settings.signal, recorder)
     const history = recorder.finish(status, reason)
-    if (typeof settings.plot === 'string') history.plot(settings.plot)
-    else if (settings.plot) console.log(history.plot())
+    try {
+      if (typeof settings.plot === 'string') history.plot(settings.plot)
+      else if (settings.plot) console.log(history.plot())
+    } catch (error) {
+      // The training is done and its record must not be lost with the picture.
+      if (error instanceof DownhillError) error.history = history
+      throw error
+    }
     if (status === 'diverged' && settings.onDivergence === 'throw') {
       const error = new DownhillError('ERR_DIVERGED', `${reason} A lower learning rate or scaled inputs may help.`)
       error.history = history
@@ -375,7 +384,7 @@ export class FNN<L extends Label = Label> {
 
   /** Outputs as probabilities, or as values in the caller's units. */
   #outputs(x: unknown, call: string): { outputs: Floats; rows: number; coding: Coding } {
-    const { network, blueprint: plans, codec } = this.#requireBuilt(call)
+    const { network, blueprint: plans, codec, coding } = this.#requireBuilt(call)
     const { dtype } = this.#config
     const features = readFeatures(x, { inputs: network.model.inputs, dtype })
     const scaled = codec ? encodeInputs(codec, features, dtype) : features
@@ -383,16 +392,8 @@ export class FNN<L extends Label = Label> {
     return {
       outputs: codec ? restoreOutputs(codec, outputs) : outputs,
       rows: features.rows,
-      coding: codec?.coding ?? this.#codingBeforeFit(network),
+      coding,
     }
-  }
-
-  /** A net built from options alone that has seen no y: classes are the numbers 0 … K−1. */
-  #codingBeforeFit({ outputs }: Network): Coding {
-    const task = taskOfOptions(this.#config) ?? 'regression'
-    const isOfClasses = task === 'binary' || task === 'multiclass'
-    const numbers = Array.from({ length: Math.max(2, outputs) }, (_, k) => k)
-    return { task, outputs, classes: this.#config.classes ?? (isOfClasses ? numbers : null) }
   }
 
   #requireBuilt(call: string): Built {
@@ -414,6 +415,13 @@ export class FNN<L extends Label = Label> {
     if (this.#training)
       throw new DownhillError('ERR_BUSY', `Expected an idle model for ${call} but it is training; await its run first.`)
   }
+}
+
+/** The coding of a net that has seen no y. */
+function codingOf({ classes }: Config, task: Task, outputs: number): Coding {
+  const isOfClasses = task === 'binary' || task === 'multiclass'
+  const numbers = Array.from({ length: Math.max(2, outputs) }, (_, k) => k)
+  return { task, outputs, classes: classes ?? (isOfClasses ? numbers : null) }
 }
 
 /** The metric that goes with a task, by name. */

@@ -57,6 +57,7 @@ export class EpochSum {
   #rows = 0
   #loss = 0
   #penalty = 0
+  #gradientNorm = 0
 
   constructor(
     readonly pass: number,
@@ -68,25 +69,28 @@ export class EpochSum {
     return this.#rows === 0
   }
 
-  /** The epochs that end with this report; with `isLast`, one cut short too. */
-  add({ loss, penalty, gradientNorm }: Report, learningRate: number, isLast: boolean): Omit<Epoch, 'epoch'>[] {
+  /** The epochs that end with this report. */
+  add({ loss, penalty, gradientNorm }: Report, learningRate: number): Omit<Epoch, 'epoch'>[] {
     const ended: Omit<Epoch, 'epoch'>[] = []
     for (let step = 0; step < loss.length; step++) {
       const size = Math.min(this.batch, this.pass - this.#rows)
       this.#rows += size
       this.#loss += size * loss[step]
       this.#penalty += size * penalty[step]
-      if (this.#rows < this.pass && !(isLast && step === loss.length - 1)) continue
-      const rows = this.#rows
-      ended.push({
-        loss: this.#loss / rows,
-        penalty: this.#penalty / rows,
-        gradientNorm: gradientNorm[step],
-        learningRate,
-      })
-      this.#rows = this.#loss = this.#penalty = 0
+      this.#gradientNorm = gradientNorm[step]
+      if (this.#rows === this.pass) ended.push(...this.end(learningRate))
     }
     return ended
+  }
+
+  /** The epoch under way, ended here, if there is one. */
+  end(learningRate: number): Omit<Epoch, 'epoch'>[] {
+    if (this.isEmpty) return []
+    const rows = this.#rows
+    const gradientNorm = this.#gradientNorm
+    const epoch = { loss: this.#loss / rows, penalty: this.#penalty / rows, gradientNorm, learningRate }
+    this.#rows = this.#loss = this.#penalty = 0
+    return [epoch]
   }
 }
 

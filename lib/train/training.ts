@@ -25,6 +25,8 @@ export interface Job {
   /** Steps and epochs made before, by the partialFits whose state is continued. */
   readonly firstStep: number
   readonly firstEpoch: number
+  /** Epochs trained before the optimizer's state began. */
+  readonly since: number
   readonly validation: Validation | null
   readonly weights: { read(): Floats; write(values: Floats): void }
   /** Where a gradient stopped being finite, in words; null where only the loss did. */
@@ -93,10 +95,15 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     },
   })
 
+  const record = (epoch: Omit<Epoch, 'epoch'>): void => {
+    recorder.epochs.push({ epoch: recorder.epochs.length + 1, ...epoch })
+  }
+
   yield* tell(callbacks, 'onTrainBegin', moment)
   let outcome: Outcome | null = null
   while (outcome === null) {
-    if (orders.stop) {
+    // What was submitted before the order came has been or is being trained: it counts, so it is collected first.
+    if (orders.stop && inFlight === 0) {
       outcome = stopped(recorder)
       break
     }
@@ -105,24 +112,25 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       yield* tell(callbacks, 'onEpochBegin', moment)
     }
     const depth = isWatched || !job.isAsync ? 1 : pace.depth
-    for (; inFlight < depth && planned < total; inFlight++) {
+    for (; inFlight < depth && planned < total && !orders.stop; inFlight++) {
       const steps = Math.min(pace.steps, total - planned)
       yield { submit: sliceOf(job, planned, steps, stepsPerEpoch, learningRate, inFlight > 0) }
       planned += steps
     }
+    if (inFlight === 0) continue
     const report = (yield { collect: true }) as Report
     inFlight--
     pace.learn(report)
     recorder.steps += report.steps
     loss = report.loss[report.loss.length - 1] ?? loss
 
-    const ended = sum.add(report, learningRate, report.stopped !== null)
+    const ended = sum.add(report, learningRate)
     if (isBatchWatched && report.stopped === null) yield* tell(callbacks, 'onBatchEnd', moment)
     for (const epoch of ended) {
-      const isWhole = report.stopped === null || epoch !== ended[ended.length - 1]
-      const seen = validation && isWhole ? yield* validate(validation) : {}
-      recorder.epochs.push({ epoch: recorder.epochs.length + 1, ...epoch, ...seen })
-      if (!isWhole) continue
+      const isRefused = report.stopped === 'nonFinite' && epoch === ended[ended.length - 1]
+      const seen = validation && !isRefused ? yield* validate(validation) : {}
+      record({ ...epoch, ...seen })
+      if (isRefused) continue
       const last = recorder.epochs[recorder.epochs.length - 1]
       best?.endEpoch(last)
       display(last, settings)
@@ -136,6 +144,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   }
   // What was submitted ahead of an early end is not begun, but has still to be collected.
   for (; inFlight > 0; inFlight--) yield { collect: true }
+  for (const epoch of sum.end(learningRate)) record(epoch)
   best?.restore()
   yield* tell(callbacks, 'onTrainEnd', moment)
   return outcome
@@ -197,7 +206,7 @@ function sliceOf(
   rate: number,
   follows: boolean,
 ): Slice<Bound> {
-  const { data, batch, seed } = job
+  const { data, batch, seed, since } = job
   const first = Math.floor(from / stepsPerEpoch)
   const start = (from % stepsPerEpoch) * batch
   const order = orderOf(job, job.firstEpoch + first, Math.ceil((from + steps) / stepsPerEpoch) - first)
@@ -211,7 +220,7 @@ function sliceOf(
     steps,
     learningRate: new Float64Array(steps).fill(rate),
     step: job.firstStep + from,
-    seed: mix32(seed),
+    seed: mix32(seed + since),
     follows,
   }
 }
