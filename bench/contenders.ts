@@ -99,18 +99,25 @@ export function command(
 }
 
 let found: string | null | undefined
-/** $PYTHON, or the first python3 that has numpy: a version manager's often hides the system's. */
+/** $PYTHON, or the python3 that has most of the peers' packages: a version manager's often hides the system's. */
 function python(): string | null {
   if (found !== undefined) return found
+  const packages = ['numpy', 'torch', 'sklearn']
+  const count = `import importlib.util as u; print(sum(u.find_spec(p) is not None for p in ${JSON.stringify(packages)}))`
+  const candidates = process.env.PYTHON ? [process.env.PYTHON] : ['python3', '/usr/bin/python3']
   found = null
-  for (const candidate of [process.env.PYTHON, 'python3', '/usr/bin/python3']) {
-    if (candidate === undefined) continue
+  let most = 0
+  for (const candidate of candidates) {
     try {
-      execFileSync(candidate, ['-c', 'import numpy'], { stdio: 'ignore' })
-      found = candidate
-      break
+      const has = Number(
+        execFileSync(candidate, ['-c', count], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+      )
+      if (has > most) {
+        most = has
+        found = candidate
+      }
     } catch {
-      // Not there, or without numpy: the next one.
+      // There is no such program: the next one.
     }
   }
   return found

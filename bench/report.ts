@@ -109,7 +109,7 @@ export function workloadTable({ name, measured }: Results['workloads'][number]):
       blocks.length > 1 ? `${(100 * spread(blocks)).toFixed(0)} %` : '1 round',
       row === native ? '1 ×' : times(ratio(native, row)),
       rounded(flops(whole) / seconds / 1e9),
-      ...(trains ? [(row.evidence.at(-1) ?? Number.NaN).toPrecision(5)] : []),
+      ...(trains ? [row.evidence.at(-1)?.toPrecision(5) ?? '—'] : []),
       row.differs ??
         (row === truth || !truth ? 'reference' : difference(row.evidence, truth.evidence).toExponential(0)),
     ]
