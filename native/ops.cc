@@ -339,7 +339,7 @@ struct ScaleByRms {
   }
 };
 
-// w −= learningRate·lambda·w
+// w −= learningRate·lambda·w, at most ±the largest float
 struct DecayWeights {
   static constexpr const char* names = "w n lambda";
   size_t n;
@@ -347,12 +347,12 @@ struct DecayWeights {
   double lambda;
   explicit DecayWeights(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), lambda(in.number("lambda")) {}
   void run(Step& step) const {
-    const auto a = static_cast<float>(step.learningRate * lambda);
+    const float a = factor(step.learningRate * lambda);
     cut(step.pool, n, kTile, [&](size_t from, size_t count) { shrink(w + from, count, a); });
   }
 };
 
-// w −= learningRate·g
+// w −= learningRate·g, at most ±the largest float
 struct Descend {
   static constexpr const char* names = "w g n";
   size_t n;
@@ -360,8 +360,8 @@ struct Descend {
   const float* g;
   explicit Descend(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)) {}
   void run(Step& step) const {
-    const auto a = static_cast<float>(-step.learningRate);
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) { addScaled(g + from, a, w + from, count); });
+    const float a = factor(step.learningRate);
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) { descend(w + from, g + from, count, a); });
   }
 };
 

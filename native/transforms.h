@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 namespace downhill {
 
@@ -64,9 +65,22 @@ inline void scaleByRms(float* g, float* v, size_t n, float decay, float rest, fl
   }
 }
 
+constexpr float kLargest = std::numeric_limits<float>::max();
+
+// Weights stay finite where an update of a finite gradient would not be; NaN stays NaN.
+inline float finite(float v) { return v > kLargest ? kLargest : v < -kLargest ? -kLargest : v; }
+
+// A factor as a float, finite, so that 0 times it is 0.
+inline float factor(double a) { return finite(static_cast<float>(a)); }
+
+// w −= a·g
+inline void descend(float* w, const float* g, size_t n, float a) {
+  for (size_t i = 0; i < n; ++i) w[i] = finite(w[i] - a * g[i]);
+}
+
 // w −= a·w
 inline void shrink(float* w, size_t n, float a) {
-  for (size_t i = 0; i < n; ++i) w[i] -= a * w[i];
+  for (size_t i = 0; i < n; ++i) w[i] = finite(w[i] - a * w[i]);
 }
 
 }  // namespace downhill

@@ -195,16 +195,28 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
   decayWeights({ w, n, lambda }, memory) {
     const vw = memory.view(w, n)
     return ({ learningRate }) => {
-      for (let i = 0; i < n; i++) vw[i] -= learningRate * lambda * vw[i]
+      const largest = largestIn(vw)
+      for (let i = 0; i < n; i++) vw[i] = within(largest, vw[i] - learningRate * lambda * vw[i])
     }
   },
 
   descend({ w, g, n }, memory) {
     const [vw, vg] = [memory.view(w, n), memory.view(g, n)]
     return ({ learningRate }) => {
-      for (let i = 0; i < n; i++) vw[i] -= learningRate * vg[i]
+      const largest = largestIn(vw)
+      for (let i = 0; i < n; i++) vw[i] = within(largest, vw[i] - learningRate * vg[i])
     }
   },
+}
+
+/** The largest number of a kind of float. */
+function largestIn(values: Floats): number {
+  return values instanceof Float64Array ? Number.MAX_VALUE : (2 - 2 ** -23) * 2 ** 127
+}
+
+/** Weights stay finite where an update of a finite gradient would not be: the loss shows it at the next step. */
+function within(largest: number, v: number): number {
+  return v > largest ? largest : v < -largest ? -largest : v
 }
 
 function rowOf<R>(table: ReadonlyMap<string, R>, name: string | undefined): R {

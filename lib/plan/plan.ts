@@ -70,8 +70,8 @@ export const OPS = {
     operands: ['g', 'v', 'n', 'decay', 'epsilon'],
     synopsis: 'v = decay·v + (1−decay)·g²;  g = g / (√v + ε)',
   },
-  decayWeights: { scope: 'step', operands: ['w', 'n', 'lambda'], synopsis: 'w −= learningRate·lambda·w' },
-  descend: { scope: 'step', operands: ['w', 'g', 'n'], synopsis: 'w −= learningRate·g' },
+  decayWeights: { scope: 'step', operands: ['w', 'n', 'lambda'], synopsis: 'w −= learningRate·lambda·w, at most ±the largest float' },
+  descend: { scope: 'step', operands: ['w', 'g', 'n'], synopsis: 'w −= learningRate·g, at most ±the largest float' },
 } as const satisfies Record<string, OpRow>
 
 /** One row of the vocabulary. */
