@@ -7,6 +7,7 @@
 import type { Backend, Bound, Engine } from './backends/backend'
 import { physicalCores } from './backends/cores'
 import { type BackendName, backendFor, pickBackend } from './backends/pick'
+import type { LayerSpec } from './layers'
 import type { LossSpec } from './losses'
 import type { OptimizerSpec } from './optimizers'
 import { CHUNK_ROWS, compile, PREDICT_ROWS } from './plan/compile'
@@ -20,6 +21,12 @@ export interface NetworkOptions {
   readonly dtype: Dtype
   readonly backend: BackendName
   readonly threads: number | 'auto'
+}
+
+/** What a copy of a network may have other than the network. */
+export interface CopyOptions {
+  readonly layers?: readonly LayerSpec[]
+  readonly dtype?: Dtype
 }
 
 /** A step too small to be worth the hand-over to a second thread, in multiplications. */
@@ -55,6 +62,9 @@ export class Network {
   }
   get backendName(): string {
     return this.#backend.name
+  }
+  get dtype(): Dtype {
+    return this.#options.dtype
   }
 
   /** Draws the parameters afresh. */
@@ -119,6 +129,27 @@ export class Network {
 
   bind(table: Table): Bound {
     return this.#engine.bind(table)
+  }
+
+  /** A plan of this model with `programs`, in chunks of `capacity` rows; `train` needs an optimizer. */
+  plan(programs: readonly ProgramName[], capacity: number, targets: number, optimizer?: OptimizerSpec): Plan {
+    return this.#plan(programs, capacity, targets, optimizer)
+  }
+
+  /** An engine for a plan of this model, over this network's own parameters. Whoever loads it closes it. */
+  load(plan: Plan): Engine {
+    return this.#load(plan, physicalCores())
+  }
+
+  /**
+   * A network of its own at the same parameters, on the same backend, or in float64 on the one that has it; what is
+   * tried out there leaves this one alone. `layers` may differ in what has no parameters.
+   */
+  copy({ layers = this.model.layers, dtype = this.#options.dtype }: CopyOptions = {}): Network {
+    const backend = dtype === this.#options.dtype ? this.#backend.name : 'typescript'
+    const copy = new Network({ ...this.#options, model: { ...this.model, layers }, dtype, backend }, 0, 1)
+    copy.parameters = this.parameters
+    return copy
   }
 
   close(): void {
