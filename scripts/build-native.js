@@ -81,11 +81,6 @@ const builders = [
   },
 ]
 
-function whatAllNeed() {
-  if (!compiler()) return 'a C++ compiler'
-  return has('node-addon-api') ? null : 'the headers of node-addon-api'
-}
-
 /** Where include/node lies with what node-gyp reads: beside node, as its archives and packages put it. */
 function nodeFolder() {
   const folders = [process.env.npm_config_nodedir, path.resolve(process.execPath, '..', '..')]
@@ -103,7 +98,7 @@ async function buildNative({ only, to = target } = {}) {
   fs.mkdirSync(path.dirname(logFile), { recursive: true })
   fs.writeFileSync(logFile, '')
   const started = Date.now()
-  const lacking = chosen.map(({ lacks }) => whatAllNeed() ?? lacks())
+  const lacking = chosen.map(({ lacks }) => (compiler() ? lacks() : 'a C++ compiler'))
   if (lacking.every((lack) => lack !== null)) {
     return say(`no native addon was built, for want of ${lacking.at(-1)}; the TypeScript backend will run`)
   }

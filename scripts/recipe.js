@@ -35,7 +35,7 @@ function sources() {
 /** All but the file that knows Node. */
 const coreSources = () => sources().filter((file) => file !== 'native/addon.cc')
 
-const includes = () => ['native', folderOf('node-addon-api')]
+const includes = () => ['native']
 
 /** N-API's own headers, for a builder that brings none. */
 const nodeHeaders = () => [path.join(folderOf('node-api-headers'), 'include')]
@@ -45,8 +45,7 @@ const coreDefines = () => openblas().defines
 
 /** For the addon. TypeScript has checked what comes in, so assertions cost without need. */
 function defines() {
-  const node = ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED']
-  return ['NDEBUG', ...node, ...coreDefines()]
+  return ['NDEBUG', 'NAPI_VERSION=8', ...coreDefines()]
 }
 
 const cflags = () => [
