@@ -1,5 +1,5 @@
 /**
- * Who runs: one table, a row a contender. What each does is in the module its row names; here is only how it is started.
+ * Who runs: one table, a row a library. What each does is in the module its row names; here is only how it is started.
  */
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -18,54 +18,31 @@ export interface ContenderRow {
 }
 
 const predictsOnly = (task: Task): string | null => (task.kind === 'train' ? 'predicts only' : null)
+const [ONE, ALL] = ['one', 'all'] as const
 
-export const CONTENDERS: readonly ContenderRow[] = [
-  { name: 'native', module: 'downhill.ts', variant: 'native', threads: 'one', isPeer: false },
-  { name: 'native', module: 'downhill.ts', variant: 'native', threads: 'all', isPeer: false },
-  { name: 'TypeScript', module: 'downhill.ts', variant: 'typescript', threads: 'one', isPeer: false },
-  { name: 'PyTorch', module: 'peers/pytorch.py', variant: 'eager', threads: 'one', isPeer: true },
-  { name: 'PyTorch', module: 'peers/pytorch.py', variant: 'eager', threads: 'all', isPeer: true },
-  {
-    name: 'PyTorch jit',
-    module: 'peers/pytorch.py',
-    variant: 'jit',
-    threads: 'one',
-    isPeer: true,
-    sitsOut: predictsOnly,
-  },
-  { name: 'numpy', module: 'peers/with_numpy.py', variant: 'float32', threads: 'one', isPeer: true },
-  { name: 'numpy', module: 'peers/with_numpy.py', variant: 'float32', threads: 'all', isPeer: true },
-  { name: 'scikit-learn', module: 'peers/scikit_learn.py', variant: 'float32', threads: 'one', isPeer: true },
-  { name: 'scikit-learn', module: 'peers/scikit_learn.py', variant: 'float32', threads: 'all', isPeer: true },
-  { name: 'jax-js wasm', module: 'peers/jax-js.ts', variant: 'wasm', threads: 'one', isPeer: true },
-  { name: 'tfjs wasm', module: 'peers/tfjs.ts', variant: 'wasm', threads: 'one', isPeer: true },
-  { name: 'tfjs cpu', module: 'peers/tfjs.ts', variant: 'cpu', threads: 'one', isPeer: true },
-  { name: 'tfjs node', module: 'peers/tfjs.ts', variant: 'node', threads: 'all', isPeer: true },
-  { name: 'brain.js', module: 'peers/brain.ts', variant: 'cpu', threads: 'one', isPeer: true },
-  { name: 'convnetjs', module: 'peers/convnet.ts', variant: 'cpu', threads: 'one', isPeer: true },
-  { name: 'ml-fnn', module: 'peers/ml-fnn.ts', variant: 'cpu', threads: 'one', isPeer: true },
-  {
-    name: 'onnxruntime',
-    module: 'peers/onnxruntime.ts',
-    variant: 'cpu',
-    threads: 'one',
-    isPeer: true,
-    sitsOut: predictsOnly,
-  },
-  {
-    name: 'onnxruntime',
-    module: 'peers/onnxruntime.ts',
-    variant: 'cpu',
-    threads: 'all',
-    isPeer: true,
-    sitsOut: predictsOnly,
-  },
+/** Name, module, variant, threads, and when it sits out. Ours first, then peers by family. */
+const ROWS: readonly [string, string, string, readonly ('one' | 'all')[], ContenderRow['sitsOut']?][] = [
+  ['native', 'downhill.ts', 'native', [ONE, ALL]],
+  ['TypeScript', 'downhill.ts', 'typescript', [ONE]],
+  ['PyTorch', 'peers/pytorch.py', 'eager', [ONE, ALL]],
+  ['PyTorch jit', 'peers/pytorch.py', 'jit', [ONE], predictsOnly],
+  ['numpy', 'peers/with_numpy.py', 'float32', [ONE, ALL]],
+  ['scikit-learn', 'peers/scikit_learn.py', 'float32', [ONE, ALL]],
+  ['onnxruntime', 'peers/onnxruntime.ts', 'cpu', [ONE, ALL], predictsOnly],
+  ['jax-js wasm', 'peers/jax-js.ts', 'wasm', [ONE]],
+  ['tfjs wasm', 'peers/tfjs.ts', 'wasm', [ONE]],
+  ['tfjs cpu', 'peers/tfjs.ts', 'cpu', [ONE]],
+  ['tfjs node', 'peers/tfjs.ts', 'node', [ALL]],
+  ['brain.js', 'peers/brain.ts', 'cpu', [ONE]],
+  ['convnetjs', 'peers/convnet.ts', 'cpu', [ONE]],
+  ['ml-fnn', 'peers/ml-fnn.ts', 'cpu', [ONE]],
 ]
 
-/** The contender that ratios are taken to. */
-export const REFERENCE = CONTENDERS[0]
+export const CONTENDERS: readonly ContenderRow[] = ROWS.flatMap(([name, module, variant, counts, sitsOut]) =>
+  counts.map((threads) => ({ name, module, variant, threads, isPeer: module.startsWith('peers/'), sitsOut })),
+)
 
-/** What is unique to a row, and what the tables call it. */
+/** What the tables call a row: ours and peers' one-thread rows by name alone. */
 export function label({ name, threads }: ContenderRow, all: number): string {
   return threads === 'all' ? `${name}, ${all} threads` : name
 }

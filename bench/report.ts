@@ -44,7 +44,8 @@ interface Row {
   readonly differs?: string
   /** Seconds of a block, by round; NaN where there is none. */
   readonly blocks: readonly number[]
-  readonly evidence: readonly number[]
+  /** Of every trial. */
+  readonly evidence: readonly (readonly number[])[]
 }
 
 const isFinding = (outcome: Outcome | null): outcome is Finding => outcome !== null && 'seconds' in outcome
@@ -55,7 +56,9 @@ function summarize({ label, trials }: Measured): Row {
     const failed = trials.find((outcome) => outcome !== null) as { unable: string } | undefined
     return { label, unable: failed?.unable ?? 'not run', version: '', blocks: [], evidence: [] }
   }
-  const { version, setting, differs, evidence } = findings[0]
+  const { version, setting, differs } = findings[0]
+  // JSON has no NaN: a loss that stopped being a number comes as null.
+  const evidence = findings.map((finding) => finding.evidence.map((value) => value ?? Number.NaN))
   const blocks = trials.map((outcome) => (isFinding(outcome) ? median(outcome.seconds) : Number.NaN))
   return { label, version, setting, differs, blocks, evidence }
 }
@@ -78,6 +81,11 @@ const three = (value: number): string => {
 const rounded = (value: number): string => three(Number(value.toPrecision(3)))
 
 const times = (value: number): string => (Number.isNaN(value) ? '—' : `${Number(value.toPrecision(3))} ×`)
+
+/** The largest difference of any trial. */
+function furthest(row: Row, truth: Row): string {
+  return Math.max(...row.evidence.map((list) => difference(list, truth.evidence[0]))).toExponential(0)
+}
 
 export interface TableOf {
   readonly head: readonly string[]
@@ -109,9 +117,8 @@ export function workloadTable({ name, measured }: Results['workloads'][number]):
       blocks.length > 1 ? `${(100 * spread(blocks)).toFixed(0)} %` : '1 round',
       row === native ? '1 ×' : times(ratio(native, row)),
       rounded(flops(whole) / seconds / 1e9),
-      ...(trains ? [row.evidence.at(-1)?.toPrecision(5) ?? '—'] : []),
-      row.differs ??
-        (row === truth || !truth ? 'reference' : difference(row.evidence, truth.evidence).toExponential(0)),
+      ...(trains ? [row.evidence[0].at(-1)?.toPrecision(5) ?? '—'] : []),
+      row.differs ?? (row === truth || !truth ? 'reference' : furthest(row, truth)),
     ]
   }
   const time = (row: Row): number => (row.unable ? Number.POSITIVE_INFINITY : median(known(row.blocks)))

@@ -105,5 +105,8 @@ def main(variants):
         task = load(folder)
         outcome = trial(variants[variant](task, int(threads)), task, float(budget))
     except Unable as error:
-        outcome = {"unable": str(error)}
+        print("\n" + json.dumps({"unable": str(error)}))
+        return
+    # JSON has no NaN: a number that is none goes as null.
+    outcome["evidence"] = [v if math.isfinite(v) else None for v in outcome["evidence"]]
     print("\n" + json.dumps(outcome))
