@@ -36,6 +36,7 @@ const { root, which, run, compiler } = require('./tools')
 const kept = path.join(root, 'build', 'openblas')
 const record = path.join(kept, 'openblas.json')
 const debianPackage = 'libopenblas-serial-dev'
+const notListed = 'no package list names it'
 
 /** The kept answer if it still holds, else a new one. @returns {Found} */
 function openblas() {
@@ -166,7 +167,8 @@ function fetchPackage() {
     const first = download(temporary, options)
     if (first.library) return first
     run('apt-get', [...options, ...ownLists, '-qq', 'update'], { seconds: 60 })
-    return download(temporary, [...options, ...ownLists])
+    const second = download(temporary, [...options, ...ownLists])
+    return second.problem === notListed ? first : second
   } finally {
     fs.rmSync(temporary, { recursive: true, force: true })
   }
@@ -182,7 +184,7 @@ const settings = (values) => Object.entries(values).flatMap(([name, value]) => [
 function download(folder, options) {
   const shown = run('apt-cache', [...options, 'show', '--no-all-versions', debianPackage])
   const sha256 = /^SHA256: ([0-9a-f]{64})$/m.exec(shown.out)?.[1]
-  if (!sha256) return { problem: 'no package list names it' }
+  if (!sha256) return { problem: notListed }
   const got = run('apt-get', [...options, '-qq', 'download', debianPackage], { cwd: folder, seconds: 60 })
   const file = fs.readdirSync(folder).find((name) => name.endsWith('.deb'))
   if (!got.ok || !file) return { problem: 'the download failed' }

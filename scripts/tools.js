@@ -81,7 +81,7 @@ async function runAll(commands) {
 
 /** The C++ compiler: CXX where it is set, as for make. */
 function compiler() {
-  return which(...[process.env.CXX, 'g++', 'c++', 'clang++'].filter((name) => name))
+  return which(...(process.env.CXX ? [process.env.CXX] : []), 'g++', 'c++', 'clang++')
 }
 
 /** Folder of an installed package. @param {string} name */
