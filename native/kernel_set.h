@@ -6,11 +6,23 @@
 #include "simd.h"
 
 #include "gemm_kernel.h"
+#include "vmath.h"
+
+#include "maps.h"
+#include "transform_kernel.h"
 
 namespace downhill {
 namespace DOWNHILL_SET {
 
-extern const Kernels kKernels = {product, dots};
+extern const Kernels kKernels = {
+    product,
+    dots,
+    forward<Exp>,
+    forward<Log>,
+    forward<NormalCdf>,
+    kActivations,
+    sizeof kActivations / sizeof *kActivations,
+};
 
 }  // namespace DOWNHILL_SET
 }  // namespace downhill

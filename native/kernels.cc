@@ -1,5 +1,7 @@
 #include "kernels.h"
 
+#include <cstring>
+
 namespace downhill {
 
 namespace portable {
@@ -25,6 +27,12 @@ const Kernels& kernelsOf(Simd set) {
     default:
       return portable::kKernels;
   }
+}
+
+const ActivationKernels* activationNamed(const Kernels& set, const char* name) {
+  for (size_t i = 0; i < set.activationCount; ++i)
+    if (std::strcmp(set.activations[i].name, name) == 0) return &set.activations[i];
+  return nullptr;
 }
 
 }  // namespace downhill

@@ -37,6 +37,13 @@ constexpr size_t kScratchFloats = kPackedFloats + kCopiedFloats;
 // Room on the stack for who has no scratch.
 constexpr size_t kSpareFloats = 4096;
 
+// An activation of activations.h, in vectors.
+struct ActivationKernels {
+  const char* name;
+  Map forward;                                                             // y = f(x)
+  void (*backward)(const float* v, const float* dy, float* dx, size_t n);  // dx = dy ⊙ f'(v); dx may be dy
+};
+
 struct Kernels {
   // Each element is one chain of multiply-adds over k in rising order, begun at `start`. So its bits depend on its row
   // of a, its column of b and its start, and not on where or with what it is computed.
@@ -45,7 +52,15 @@ struct Kernels {
   // y[i] = after(bias + Σ_l x[i·ldx + l]·w[l]) for m rows: the layer with one output. Sixteen chains over l mod 16,
   // added by halves, then the bias: one order for every row, whatever stands beside it.
   void (*dots)(size_t m, size_t k, const float* x, size_t ldx, const float* w, float bias, float* y, Map after);
+
+  // Errors and domains: vmath.h.
+  Map exp, log, normalCdf;
+  const ActivationKernels* activations;
+  size_t activationCount;
 };
+
+// The row of that name, or null: linear needs no kernel, and softmax is no function of one value.
+const ActivationKernels* activationNamed(const Kernels& set, const char* name);
 
 // The table of a set, or of the one in use.
 const Kernels& kernelsOf(Simd set);

@@ -23,7 +23,7 @@ DOWNHILL_INLINE void store(float* p, Vec v) { *reinterpret_cast<Anywhere*>(p) = 
 
 // Lanes: the first n lanes of a vector, 1 ≤ n ≤ W. What lies behind them in memory is neither read (zeros stand for it)
 // nor written.
-// all: x in each lane.        fma: a·b + c.
+// all: x in each lane.  fma: a·b + c.  atMost, atLeast: the bound beyond it, else x, also if x is NaN.
 // transpose: d[j·ldd + i] = s[i·lds + j] for i, j < W.
 
 #if DOWNHILL_WIDTH == 16
@@ -37,6 +37,8 @@ DOWNHILL_INLINE void store(float* p, Vec v, Lanes lanes) { _mm512_mask_storeu_ps
 DOWNHILL_INLINE Vec all(float x) { return _mm512_set1_ps(x); }
 DOWNHILL_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 DOWNHILL_INLINE Vec sqrt(Vec a) { return _mm512_sqrt_ps(a); }
+DOWNHILL_INLINE Vec atMost(Vec x, float most) { return _mm512_min_ps(all(most), x); }
+DOWNHILL_INLINE Vec atLeast(Vec x, float least) { return _mm512_max_ps(all(least), x); }
 
 DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
   Vec r[16], t[16];
@@ -79,6 +81,8 @@ DOWNHILL_INLINE void store(float* p, Vec v, Lanes lanes) { _mm256_maskstore_ps(p
 DOWNHILL_INLINE Vec all(float x) { return _mm256_set1_ps(x); }
 DOWNHILL_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 DOWNHILL_INLINE Vec sqrt(Vec a) { return _mm256_sqrt_ps(a); }
+DOWNHILL_INLINE Vec atMost(Vec x, float most) { return _mm256_min_ps(all(most), x); }
+DOWNHILL_INLINE Vec atLeast(Vec x, float least) { return _mm256_max_ps(all(least), x); }
 
 DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
   Vec r[8], t[8];
@@ -133,6 +137,8 @@ DOWNHILL_INLINE Vec sqrt(Vec a) {
   for (size_t i = 0; i < W; ++i) a[i] = __builtin_sqrtf(a[i]);
   return a;
 }
+DOWNHILL_INLINE Vec atMost(Vec x, float most) { return x > most ? all(most) : x; }
+DOWNHILL_INLINE Vec atLeast(Vec x, float least) { return x < least ? all(least) : x; }
 DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
   for (size_t j = 0; j < W; ++j) store(d + j * ldd, Vec{s[j], s[lds + j], s[2 * lds + j], s[3 * lds + j]});
 }

@@ -1,0 +1,157 @@
+// Functions of mathematics over the vector type of simd.h; included by kernel_set.h alone.
+//
+// Max error counts ULPs of the exact result, taken over every float (test_vmath.cc; the errors found stand beside the
+// bounds). Domain is all floats unless said otherwise. NaN gives NaN; infinities, zeros and their signs are those of
+// IEEE 754; operands and results below 2⁻¹²⁶ may count as 0 where the thread flushes denormals. A lane's bits depend
+// on its operand alone. Sets with fused steps agree in all bits; the one without differs within the bounds.
+//
+// Coefficients are minimax in single precision (sollya's fpminimax), made for these intervals.
+
+namespace downhill {
+namespace DOWNHILL_SET {
+
+DOWNHILL_INLINE Ints bitsOf(Vec x) { return reinterpret_cast<Ints>(x); }
+DOWNHILL_INLINE Vec ofBits(Ints x) { return reinterpret_cast<Vec>(x); }
+
+DOWNHILL_INLINE Vec absolute(Vec x) { return ofBits(bitsOf(x) & 0x7fffffff); }
+DOWNHILL_INLINE Vec withSignOf(Vec magnitude, Vec x) { return ofBits(bitsOf(magnitude) | (bitsOf(x) & INT32_MIN)); }
+// c[0] + c[1]·x + c[2]·x² + …, by pairs, pairs of pairs (Estrin): a shorter chain than Horner's, and the chain is what
+// these functions wait for.
+template <int N>
+DOWNHILL_INLINE Vec polynomial(Vec x, const float (&c)[N]) {
+  Vec sum[(N + 1) / 2];
+#pragma GCC unroll 8
+  for (int i = 0; i < N / 2; ++i) sum[i] = fma(all(c[2 * i + 1]), x, all(c[2 * i]));
+  if (N % 2 != 0) sum[N / 2] = all(c[N - 1]);
+  int terms = (N + 1) / 2;
+#pragma GCC unroll 4
+  for (; terms > 1; terms = (terms + 1) / 2) {
+    x = x * x;
+#pragma GCC unroll 8
+    for (int i = 0; i < terms / 2; ++i) sum[i] = fma(sum[2 * i + 1], x, sum[2 * i]);
+    if (terms % 2 != 0) sum[terms / 2] = sum[terms - 1];
+  }
+  return sum[0];
+}
+
+// ln 2 in two parts: the first has 9 bits, so that its products with exponents are exact.
+constexpr float kLn2 = 0x1.63p-1f, kLn2Rest = -0x1.bd0106p-13f;
+
+// 2ⁿ for −126 ≤ n ≤ 127.
+DOWNHILL_INLINE Vec powerOfTwo(Ints n) { return ofBits((n + 127) << 23); }
+
+// e^(x + rest) = 2ⁿ·(1 + part), |x + rest − n·ln 2| ≤ ½ ln 2, for |x| < 2²⁰; rest is small beside x.
+struct Exponential {
+  Ints n;
+  Vec part;
+};
+DOWNHILL_INLINE Exponential exponential(Vec x, const Vec* rest = nullptr) {
+  constexpr float kRound = 0x1.8p23f;  // added, it leaves the nearest integer in the low bits
+  const Vec shifted = fma(x, all(0x1.715476p0f), all(kRound));
+  const Vec n = shifted - kRound;
+  Vec r = fma(n, all(-kLn2), x);
+  if (rest != nullptr) r += *rest;
+  r = fma(n, all(-kLn2Rest), r);
+  constexpr float kTerms[] = {0x1p-1f, 0x1.555556p-3f, 0x1.5555p-5f, 0x1.110ff2p-7f, 0x1.6d30cep-10f, 0x1.a26768p-13f};
+  return {bitsOf(shifted) - bitsOf(all(kRound)), fma(r * r, polynomial(r, kTerms), r)};
+}
+
+// (1 + part)·2ⁿ, in two factors, for the scale of the smallest and the largest floats is none itself.
+DOWNHILL_INLINE Vec scaled(Exponential e) {
+  const Ints half = e.n >> 1;
+  return (1 + e.part) * powerOfTwo(half) * powerOfTwo(e.n - half);
+}
+
+// eˣ. Max error: 1 ULP.
+DOWNHILL_INLINE Vec exp(Vec x) { return scaled(exponential(atLeast(atMost(x, 89), -104))); }
+
+// eˣ − 1. Max error: 2 ULP. Domain: x ≤ 80.
+DOWNHILL_INLINE Vec expMinus1(Vec x) {
+  const Exponential e = exponential(atLeast(x, -30));
+  const Vec scale = powerOfTwo(e.n);
+  return fma(scale, e.part, scale - 1);
+}
+
+// ln((1 + z)·2ᵏ) for 1 + z between √½ and √2.
+DOWNHILL_INLINE Vec logarithm(Vec z, Ints k) {
+  constexpr float kTerms[] = {0x1.555554p-2f,  -0x1.fffff8p-3f, 0x1.999d44p-3f,  -0x1.555c8cp-3f, 0x1.23d54ep-3f,
+                              -0x1.fcbfeap-4f, 0x1.de32ecp-4f,  -0x1.d778e8p-4f, 0x1.20456cp-4f};
+  const Vec exponent = __builtin_convertvector(k, Vec);
+  const Vec square = z * z;
+  const Vec small = fma(square, all(-0.5f), fma(exponent, all(kLn2Rest), square * z * polynomial(z, kTerms)));
+  return fma(exponent, all(kLn2), z + small);
+}
+
+// The k for which x·2⁻ᵏ is between √½ and √2, for normal x > 0.
+DOWNHILL_INLINE Ints exponentOf(Vec x) { return (bitsOf(x) - 0x3f3504f3) >> 23; }
+
+// ln x. Max error: 1 ULP. NaN for x < 0.
+DOWNHILL_INLINE Vec log(Vec x) {
+  const Ints isDenormal = x < 0x1p-126f;
+  const Vec normal = isDenormal ? x * 0x1p24f : x;
+  const Ints k = exponentOf(normal);
+  const Vec y = logarithm(ofBits(bitsOf(normal) - (k << 23)) - 1, k - (isDenormal & 24));
+  const Vec beyond = x == 0 ? all(-__builtin_inff()) : x < 0 ? all(__builtin_nanf("")) : x;  // ∞ and NaN are their own
+  return ((x > 0) & (x < __builtin_inff())) ? y : beyond;
+}
+
+// ln(1 + x). Max error: 2 ULP. Domain: 0 ≤ x ≤ 1.
+DOWNHILL_INLINE Vec logOf1Plus(Vec x) {
+  const Vec sum = 1 + x, lost = x - (sum - 1);
+  const Ints k = exponentOf(sum);
+  const Vec scale = powerOfTwo(-k);
+  return logarithm(fma(lost, scale, sum * scale - 1), k);
+}
+
+// tanh x. Max error: 2 ULP.
+DOWNHILL_INLINE Vec tanh(Vec x) {
+  const Vec a = atMost(absolute(x), 10);  // from 9.02 on it rounds to 1
+  const Exponential e = exponential(2 * a);
+  const Vec scale = powerOfTwo(e.n - 1);
+  const Vec h = fma(scale, e.part, scale - 0.5f);  // (e²ᵃ − 1)/2
+  const Vec q = h / (1 + h);                       // tanh a = q = h − h·q: the second is closer where h is small
+  return withSignOf(h < 1 ? fma(-h, q, h) : q, x);
+}
+
+// 1/(1 + e⁻ˣ). Max error: 2 ULP.
+DOWNHILL_INLINE Vec sigmoid(Vec x) {
+  const Vec e = exp(-absolute(x));
+  const Vec q = e / (1 + e);
+  return x < 0 ? fma(-e, q, e) : 1 - q;
+}
+
+// ln(1 + eˣ). Max error: 2 ULP.
+DOWNHILL_INLINE Vec softplus(Vec x) { return (x < 0 ? Vec{} : x) + logOf1Plus(exp(-absolute(x))); }
+
+// e^(−x²/2) for 0 ≤ x ≤ 15; what x² loses to rounding is not lost.
+DOWNHILL_INLINE Vec bell(Vec x) {
+  const Vec square = x * x;
+  Vec rest;
+  if (kFused) {
+    rest = fma(x, x, -square);
+  } else {
+    const Vec high = ofBits(bitsOf(x) & ~0xfff), low = x - high;  // Dekker: parts with exact products
+    rest = ((high * high - square) + 2 * high * low) + low * low;
+  }
+  rest *= -0.5f;
+  return scaled(exponential(square * -0.5f, &rest));
+}
+
+// Φ(x) = (1 + erf(x/√2))/2, the normal distribution, and bell(x) on the way. Max error: 3 ULP.
+DOWNHILL_INLINE Vec normalCdf(Vec x, Vec& e) {
+  // Φ(−x)·e^(x²/2) = t·polynomial(t), t = 3/(3 + x), for 0 ≤ x ≤ 15
+  constexpr float kTerms[] = {0x1.105234p-3f, 0x1.10e986p-3f,  0x1.d895f4p-4f, 0x1.ac3cdp-4f,  -0x1.1e1e84p-8f,
+                              0x1.e8316cp-4f, -0x1.215cb4p-3f, 0x1.960468p-6f, 0x1.96d632p-6f, -0x1.30b7e8p-7f};
+  const Vec a = atMost(absolute(x), 15);  // there it is 0 and 1
+  const Vec t = 3 / (3 + a);
+  e = bell(a);
+  const Vec tail = e * (t * polynomial(t, kTerms));
+  return x < 0 ? tail : 1 - tail;
+}
+DOWNHILL_INLINE Vec normalCdf(Vec x) {
+  Vec e;
+  return normalCdf(x, e);
+}
+
+}  // namespace DOWNHILL_SET
+}  // namespace downhill
