@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels.h"
+#include "transforms.h"
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "kernels.h"
+#include "transforms.h"
 
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), \

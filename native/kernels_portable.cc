@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "kernels.h"
+#include "transforms.h"
 
 #define DOWNHILL_SET portable
 #define DOWNHILL_WIDTH 4

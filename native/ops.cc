@@ -45,9 +45,7 @@ void copyRow(const void* all, size_t row, size_t I, double scale, float* to) {
 }
 
 void copyBytes(const void* all, size_t row, size_t I, double scale, float* to) {
-  const uint8_t* from = static_cast<const uint8_t*>(all) + row * I;
-  const float s = static_cast<float>(scale);
-  for (size_t i = 0; i < I; ++i) to[i] = static_cast<float>(from[i]) * s;
+  transforms().fromBytes(static_cast<const uint8_t*>(all) + row * I, to, I, static_cast<float>(scale));
 }
 
 // x[b,:] = scale · data.x[rows[b],:]
@@ -179,25 +177,21 @@ struct Mask {
   size_t O;
   const float* x;
   float* y;
-  double threshold;
-  float kept;
+  uint64_t threshold;
+  float scale;
   uint32_t stream;
   explicit Mask(const Operands& in)
       : O(in.size("O")),
         x(in.floats("x", in.capacity() * O)),
         y(in.floats("y", in.capacity() * O)),
-        threshold(in.number("rate") * 4294967296.0),
-        kept(static_cast<float>(1 / (1 - in.number("rate")))),
+        threshold(static_cast<uint64_t>(std::ceil(in.number("rate") * 4294967296.0))),
+        scale(static_cast<float>(1 / (1 - in.number("rate")))),
         stream(static_cast<uint32_t>(in.size("stream"))) {}
   void run(Step& step) const {
-    const uint32_t key = maskKey(step.seed, stream, static_cast<uint32_t>(step.number));
-    const auto origin = static_cast<uint32_t>(step.first * O);
-    // bits ≥ threshold for integer bits; a rate of 1 keeps nothing.
-    const auto least = static_cast<uint64_t>(std::ceil(threshold));
+    const MaskConstants c{maskKey(step.seed, stream, static_cast<uint32_t>(step.number)), threshold, scale};
+    const size_t origin = step.first * O;
     cut(step.pool, step.B * O, kTile, [&](size_t from, size_t count) {
-      for (size_t i = from; i < from + count; ++i) {
-        y[i] = x[i] * (maskBits(key, origin + static_cast<uint32_t>(i)) >= least ? kept : 0.0f);
-      }
+      transforms().mask(x + from, y + from, count, static_cast<uint32_t>(origin + from), c);
     });
   }
 };
@@ -234,7 +228,8 @@ double squares(Pool& pool, const float* x, size_t n) {
   constexpr size_t kPartial = 512;
   const size_t tile = kTile * std::max<size_t>(1, tilesOf(n, kTile * kPartial));
   double partial[kPartial];
-  cut(pool, n, tile, [&](size_t from, size_t count) { partial[from / tile] = sumOfSquares(x + from, count); });
+  cut(pool, n, tile,
+      [&](size_t from, size_t count) { partial[from / tile] = transforms().sumOfSquares(x + from, count); });
   double total = 0;
   for (size_t index = 0; index < tilesOf(n, tile); ++index) total += partial[index];
   return total;
@@ -251,8 +246,9 @@ struct Penalty {
       : n(in.size("n")), w(in.floats("w", n)), dw(in.floats("dw", n)), lambda(in.number("lambda")) {}
   void run(Step& step) const {
     step.penalty += 0.5 * lambda * squares(step.pool, w, n);
-    cut(step.pool, n, kTile,
-        [&](size_t from, size_t count) { addScaled(w + from, static_cast<float>(lambda), dw + from, count); });
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) {
+      transforms().addScaled(w + from, static_cast<float>(lambda), dw + from, count);
+    });
   }
 };
 
@@ -278,7 +274,8 @@ struct CoupleDecay {
   explicit CoupleDecay(const Operands& in)
       : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)), lambda(static_cast<float>(in.number("lambda"))) {}
   void run(Step& step) const {
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) { addScaled(w + from, lambda, g + from, count); });
+    cut(step.pool, n, kTile,
+        [&](size_t from, size_t count) { transforms().addScaled(w + from, lambda, g + from, count); });
   }
 };
 
@@ -296,7 +293,8 @@ struct Momentum {
         beta(static_cast<float>(in.number("beta"))),
         nesterov(in.number("nesterov") != 0) {}
   void run(Step& step) const {
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) { momentum(g + from, m + from, count, beta, nesterov); });
+    cut(step.pool, n, kTile,
+        [&](size_t from, size_t count) { transforms().momentum(g + from, m + from, count, beta, nesterov); });
   }
 };
 
@@ -316,7 +314,8 @@ struct ScaleByAdam {
         epsilon(in.number("epsilon")) {}
   void run(Step& step) const {
     const AdamConstants c = adamConstants(beta1, beta2, epsilon, static_cast<double>(step.number) + 1);
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) { scaleByAdam(g + from, m + from, v + from, count, c); });
+    cut(step.pool, n, kTile,
+        [&](size_t from, size_t count) { transforms().scaleByAdam(g + from, m + from, v + from, count, c); });
   }
 };
 
@@ -335,7 +334,7 @@ struct ScaleByRms {
         epsilon(static_cast<float>(in.number("epsilon"))) {}
   void run(Step& step) const {
     cut(step.pool, n, kTile,
-        [&](size_t from, size_t count) { scaleByRms(g + from, v + from, count, decay, rest, epsilon); });
+        [&](size_t from, size_t count) { transforms().scaleByRms(g + from, v + from, count, decay, rest, epsilon); });
   }
 };
 
@@ -348,7 +347,7 @@ struct DecayWeights {
   explicit DecayWeights(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), lambda(in.number("lambda")) {}
   void run(Step& step) const {
     const float a = factor(step.learningRate * lambda);
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) { shrink(w + from, count, a); });
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) { transforms().shrink(w + from, count, a); });
   }
 };
 
@@ -361,7 +360,7 @@ struct Descend {
   explicit Descend(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)) {}
   void run(Step& step) const {
     const float a = factor(step.learningRate);
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) { descend(w + from, g + from, count, a); });
+    cut(step.pool, n, kTile, [&](size_t from, size_t count) { transforms().descend(w + from, g + from, count, a); });
   }
 };
 

@@ -1,0 +1,148 @@
+// The kernels of transforms.h over Vec. Included by kernel_set.h alone.
+
+namespace downhill {
+namespace DOWNHILL_SET {
+
+typedef uint32_t Words __attribute__((vector_size(DOWNHILL_WIDTH * 4)));
+typedef float Half __attribute__((vector_size(DOWNHILL_WIDTH * 2), aligned(4), may_alias));
+typedef double Doubles __attribute__((vector_size(DOWNHILL_WIDTH * 4)));  // as many as there are floats in a Half
+
+// Where a sweep stands: a whole vector from i on, or what is left.
+struct Whole {
+  size_t i;
+  DOWNHILL_INLINE Vec get(const float* p) const { return load(p + i); }
+  DOWNHILL_INLINE void put(float* p, Vec v) const { store(p + i, v); }
+};
+struct Part {
+  size_t i;
+  Lanes lanes;
+  DOWNHILL_INLINE Vec get(const float* p) const { return load(p + i, lanes); }
+  DOWNHILL_INLINE void put(float* p, Vec v) const { store(p + i, v, lanes); }
+};
+
+// body(at) for n floats.
+template <class Body>
+DOWNHILL_INLINE void sweep(size_t n, const Body& body) {
+  size_t i = 0;
+  for (; i + W <= n; i += W) body(Whole{i});
+  if (i < n) body(Part{i, firstLanes(n - i)});
+}
+
+DOWNHILL_INLINE Vec finite(Vec x) {
+  const Vec most = all(__FLT_MAX__);
+  const Vec below = x > most ? most : x;
+  return below < -most ? -most : below;
+}
+
+// Thirty-two sums, of every thirty-second square, then added by halves: so many that none waits for itself.
+inline double sumOfSquares(const float* x, size_t n) {
+  constexpr size_t H = W / 2;
+  Doubles sums[32 / H] = {};
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+#pragma GCC unroll 16
+    for (size_t q = 0; q < 32 / H; ++q) {
+      const Doubles a = __builtin_convertvector(*reinterpret_cast<const Half*>(x + i + H * q), Doubles);
+      sums[q] += a * a;  // a square of a float is exact in double: one rounding, fused or not
+    }
+  }
+  double lanes[32];
+  for (size_t l = 0; l < 32; ++l) lanes[l] = sums[l / H][l % H];
+  for (size_t l = 0; i + l < n; ++l) lanes[l] += static_cast<double>(x[i + l]) * x[i + l];
+  for (size_t half = 16; half > 0; half /= 2) {
+    for (size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+  }
+  return lanes[0];
+}
+
+inline void addScaled(const float* x, float a, float* y, size_t n) {
+  const Vec as = all(a);
+  sweep(n, [=](auto at) { at.put(y, at.get(y) + as * at.get(x)); });
+}
+
+inline void momentum(float* g, float* m, size_t n, float beta, bool nesterov) {
+  const Vec b = all(beta);
+  if (nesterov) {
+    sweep(n, [=](auto at) {
+      const Vec gi = at.get(g), mi = b * at.get(m) + gi;
+      at.put(m, mi);
+      at.put(g, gi + b * mi);
+    });
+  } else {
+    sweep(n, [=](auto at) {
+      const Vec mi = b * at.get(m) + at.get(g);
+      at.put(m, mi);
+      at.put(g, mi);
+    });
+  }
+}
+
+inline void scaleByAdam(float* g, float* m, float* v, size_t n, const AdamConstants& c) {
+  const Vec beta1 = all(c.beta1), rest1 = all(c.rest1), correct1 = all(c.correct1);
+  const Vec beta2 = all(c.beta2), rest2 = all(c.rest2), correct2 = all(c.correct2);
+  const Vec epsilon = all(c.epsilon);
+  sweep(n, [=](auto at) {
+    const Vec gi = at.get(g);
+    const Vec mi = beta1 * at.get(m) + rest1 * gi;
+    const Vec vi = beta2 * at.get(v) + rest2 * (gi * gi);
+    at.put(m, mi);
+    at.put(v, vi);
+    at.put(g, mi * correct1 / (sqrt(vi * correct2) + epsilon));
+  });
+}
+
+inline void scaleByRms(float* g, float* v, size_t n, float decay, float rest, float epsilon) {
+  const Vec d = all(decay), r = all(rest), e = all(epsilon);
+  sweep(n, [=](auto at) {
+    const Vec gi = at.get(g), vi = d * at.get(v) + r * (gi * gi);
+    at.put(v, vi);
+    at.put(g, gi / (sqrt(vi) + e));
+  });
+}
+
+inline void descend(float* w, const float* g, size_t n, float a) {
+  const Vec as = all(a);
+  sweep(n, [=](auto at) { at.put(w, finite(at.get(w) - as * at.get(g))); });
+}
+
+inline void shrink(float* w, size_t n, float a) {
+  const Vec as = all(a);
+  sweep(n, [=](auto at) {
+    const Vec wi = at.get(w);
+    at.put(w, finite(wi - as * wi));
+  });
+}
+
+// mix32 of random.h, in lanes.
+DOWNHILL_INLINE Words mixed(Words h) {
+  h = (h ^ (h >> 16)) * 0x7feb352du;
+  h = (h ^ (h >> 15)) * 0x846ca68bu;
+  return h ^ (h >> 16);
+}
+
+inline void mask(const float* x, float* y, size_t n, uint32_t first, const MaskConstants& c) {
+  const Vec scale = all(c.scale);
+  if (c.threshold == 0) {
+    sweep(n, [=](auto at) { at.put(y, at.get(x) * scale); });
+    return;
+  }
+  constexpr uint32_t step = 0x9e3779b9u;
+  Words offset;
+  for (size_t l = 0; l < W; ++l) offset[l] = c.key + step * (first + static_cast<uint32_t>(l));
+  const Words most = Words{} + static_cast<uint32_t>(c.threshold - 1);  // what is above it is kept
+  sweep(n, [=](auto at) {
+    const Words bits = mixed(offset + step * static_cast<uint32_t>(at.i));
+    at.put(y, at.get(x) * (bits > most ? scale : Vec{}));
+  });
+}
+
+// The compiler's own loop: it widens bytes better than it converts vectors of them.
+inline void fromBytes(const uint8_t* x, float* y, size_t n, float scale) {
+  for (size_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]) * scale;
+}
+
+extern const Transforms kTransforms = {sumOfSquares, addScaled, momentum, scaleByAdam, scaleByRms,
+                                       descend,      shrink,    mask,     fromBytes};
+
+}  // namespace DOWNHILL_SET
+}  // namespace downhill

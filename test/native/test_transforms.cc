@@ -1,0 +1,162 @@
+// The passes: each set of kernels against the formula in double, and every set bit for bit like the plainest.
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "nets.h"
+#include "random.h"
+#include "test.h"
+#include "transforms.h"
+
+namespace test {
+namespace {
+
+constexpr Simd kSets[] = {Simd::kPortable, Simd::kAvx2, Simd::kAvx512};
+constexpr size_t kSizes[] = {0, 1, 3, 7, 8, 15, 16, 17, 31, 32, 33, 129, 1000};
+
+using Vectors = std::vector<std::vector<float>>;  // e.g. g, m, v
+
+// `count` vectors of n numbers; every one that is `positive` by its bit is.
+Vectors vectorsOf(size_t count, size_t n, unsigned positive) {
+  Vectors all(count, std::vector<float>(n));
+  for (size_t k = 0; k < count; ++k) {
+    for (size_t i = 0; i < n; ++i) {
+      const float x = noise(1000 * k + i);
+      all[k][i] = (positive >> k & 1) ? std::fabs(x) : x;
+    }
+  }
+  return all;
+}
+
+// Runs a pass of every set on the same vectors; `formula(i, x)` is what becomes of the i-th numbers x, in double.
+void holds(size_t count, unsigned positive, const std::function<void(const Transforms&, Vectors&)>& pass,
+           const std::function<void(std::vector<double>&)>& formula) {
+  for (const size_t n : kSizes) {
+    const Vectors before = vectorsOf(count, n, positive);
+    Vectors first;
+    for (const Simd set : kSets) {
+      if (!runs(set)) continue;
+      Vectors after = before;
+      pass(transformsOf(set), after);
+      if (first.empty()) first = after;
+      for (size_t k = 0; k < count; ++k) {
+        CHECK(n == 0 || std::memcmp(after[k].data(), first[k].data(), n * sizeof(float)) == 0);
+      }
+      for (size_t i = 0; i < n; ++i) {
+        std::vector<double> x(count);
+        for (size_t k = 0; k < count; ++k) x[k] = before[k][i];
+        formula(x);
+        for (size_t k = 0; k < count; ++k) CHECK_NEAR(after[k][i], x[k], 1e-6 * std::fabs(x[k]) + 2e-7);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST(transformsAreTheirFormulas) {
+  holds(
+      2, 0, [](const Transforms& t, Vectors& x) { t.addScaled(x[0].data(), 0.3f, x[1].data(), x[0].size()); },
+      [](std::vector<double>& x) { x[1] += 0.3f * x[0]; });
+  for (const bool nesterov : {false, true}) {
+    holds(
+        2, 0,
+        [=](const Transforms& t, Vectors& x) { t.momentum(x[0].data(), x[1].data(), x[0].size(), 0.9f, nesterov); },
+        [=](std::vector<double>& x) {
+          x[1] = 0.9f * x[1] + x[0];
+          x[0] = nesterov ? x[0] + 0.9f * x[1] : x[1];
+        });
+  }
+  holds(
+      3, 4,
+      [](const Transforms& t, Vectors& x) {
+        t.scaleByAdam(x[0].data(), x[1].data(), x[2].data(), x[0].size(), adamConstants(0.9, 0.999, 1e-3, 3));
+      },
+      [](std::vector<double>& x) {
+        x[1] = 0.9 * x[1] + 0.1 * x[0];
+        x[2] = 0.999 * x[2] + 0.001 * x[0] * x[0];
+        x[0] = x[1] / (1 - std::pow(0.9, 3)) / (std::sqrt(x[2] / (1 - std::pow(0.999, 3))) + 1e-3);
+      });
+  holds(
+      2, 2,
+      [](const Transforms& t, Vectors& x) { t.scaleByRms(x[0].data(), x[1].data(), x[0].size(), 0.99f, 0.01f, 1e-3f); },
+      [](std::vector<double>& x) {
+        x[1] = 0.99 * x[1] + 0.01 * x[0] * x[0];
+        x[0] /= std::sqrt(x[1]) + 1e-3;
+      });
+  holds(
+      2, 0, [](const Transforms& t, Vectors& x) { t.descend(x[0].data(), x[1].data(), x[0].size(), 0.1f); },
+      [](std::vector<double>& x) { x[0] -= 0.1f * x[1]; });
+  holds(
+      1, 0, [](const Transforms& t, Vectors& x) { t.shrink(x[0].data(), x[0].size(), 0.1f); },
+      [](std::vector<double>& x) { x[0] -= 0.1f * x[0]; });
+}
+
+TEST(sumsOfSquaresAreInDouble) {
+  for (const size_t n : kSizes) {
+    const std::vector<float> x = vectorsOf(1, n, 0)[0];
+    double expected = 0;
+    for (const float value : x) expected += static_cast<double>(value) * value;
+    const double first = transformsOf(Simd::kPortable).sumOfSquares(x.data(), n);
+    for (const Simd set : kSets) {
+      if (runs(set)) CHECK(transformsOf(set).sumOfSquares(x.data(), n) == first);
+    }
+    CHECK_NEAR(first, expected, 1e-14 * expected);
+  }
+  const float huge[] = {3e38f, 3e38f, 1};
+  CHECK_NEAR(transforms().sumOfSquares(huge, 3), 2 * 3e38 * 3e38, 1e70);
+}
+
+// What is not finite stays where it is and what it is; a finite weight stays finite.
+TEST(updatesKeepFiniteWeightsFinite) {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf(""), most = 3.4028234664e38f;
+  for (const Simd set : kSets) {
+    if (!runs(set)) continue;
+    float w[] = {1, 1, 1, most, -most, nan, 0};
+    const float g[] = {most, -most, nan, -most, most, 0, inf};
+    transformsOf(set).descend(w, g, 7, 1e10f);
+    CHECK(w[0] == -most && w[1] == most && std::isnan(w[2]) && w[3] == most && w[4] == -most && std::isnan(w[5]));
+    float v[] = {most, -most, nan};
+    transformsOf(set).shrink(v, 3, 1e10f);
+    CHECK(v[0] == -most && v[1] == most && std::isnan(v[2]));
+  }
+  CHECK(factor(1e300) == most && factor(-1e300) == -most && std::isnan(factor(std::nan(""))) && factor(0.5) == 0.5f);
+}
+
+TEST(masksKeepWhatTheirBitsSay) {
+  for (const double rate : {0.0, 0.3, 0.9999999999}) {
+    const auto threshold = static_cast<uint64_t>(std::ceil(rate * 4294967296.0));
+    const MaskConstants c{maskKey(4, 1, 7), threshold, 2.0f};
+    for (const size_t n : kSizes) {
+      const std::vector<float> x = vectorsOf(1, n, 1)[0];
+      for (const Simd set : kSets) {
+        if (!runs(set)) continue;
+        std::vector<float> y = x;
+        transformsOf(set).mask(y.data(), y.data(), n, 4294967290u, c);  // the count goes round
+        for (size_t i = 0; i < n; ++i) {
+          const uint32_t bits = maskBits(c.key, 4294967290u + static_cast<uint32_t>(i));
+          CHECK(y[i] == (bits >= rate * 4294967296.0 ? 2 * x[i] : 0));
+        }
+      }
+    }
+  }
+  float nan = std::nanf("");
+  transforms().mask(&nan, &nan, 1, 0, {0, 4294967296u, 1});  // keeps nothing, and hides no NaN
+  CHECK(std::isnan(nan));
+}
+
+TEST(bytesBecomeFloats) {
+  std::vector<uint8_t> bytes(300);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 37);
+  for (const Simd set : kSets) {
+    if (!runs(set)) continue;
+    std::vector<float> y(300);
+    transformsOf(set).fromBytes(bytes.data(), y.data(), 299, 1 / 255.0f);
+    for (size_t i = 0; i < 299; ++i) CHECK(y[i] == static_cast<float>(bytes[i]) * (1 / 255.0f));
+    CHECK(y[299] == 0);
+  }
+}
+
+}  // namespace test
