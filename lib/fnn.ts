@@ -20,6 +20,7 @@ import {
   type Targets,
   type Task,
 } from './data/targets'
+import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
 import { DownhillError } from './errors'
 import { lossRow } from './losses'
 import { defaultMetric } from './metrics'
@@ -350,6 +351,18 @@ export class FNN<L extends Label = Label> {
     return this.#built?.network.backendName ?? null
   }
 
+  // -------------------------------------------------------------------------------------------------- the doctor
+
+  /**
+   * Whether the gradient is right: the model's own against centred differences in float64, or, with `theirs`, one
+   * computed elsewhere at `weights()` against ours, with the fault named where it can be told.
+   */
+  async checkGradients(x: Inputs, y: Targets, options?: GradientCheckOptions): Promise<GradientCheck> {
+    const { network, blueprint: plans, codec } = this.#requireCodec('checkGradients', y)
+    const table = this.#table(x, y, 'checkGradients', 'float64')
+    return checkGradients({ network, blueprint: plans, codec, table, seed: this.seed }, options)
+  }
+
   // -------------------------------------------------------------------------------------------------- inside
 
   #networkFor(plans: Blueprint): Network {
@@ -362,10 +375,10 @@ export class FNN<L extends Label = Label> {
     return this.#built ? { ...known, outputs: this.#built.network.outputs } : known
   }
 
-  #read(x: unknown, y: unknown): Pair {
+  #read(x: unknown, y: unknown, dtype = this.#config.dtype): Pair {
     const inputs = this.#built?.network.model.inputs ?? this.#config.inputs ?? undefined
     const { outputs } = this.#known()
-    return readPair(x, y, { inputs, outputs, dtype: this.#config.dtype })
+    return readPair(x, y, { inputs, outputs, dtype })
   }
 
   /** The rows that train, and those held out. */
@@ -377,9 +390,9 @@ export class FNN<L extends Label = Label> {
     return [pair, readPair(validation.x, validation.y, { inputs, outputs, dtype: this.#config.dtype })]
   }
 
-  #table(x: unknown, y: unknown, call: string): Table {
+  #table(x: unknown, y: unknown, call: string, dtype = this.#config.dtype): Table {
     const { blueprint: plans, codec } = this.#requireCodec(call, y)
-    return encodePair(codec, this.#read(x, y), lossRow(plans.loss).classTargets, this.#config.dtype)
+    return encodePair(codec, this.#read(x, y, dtype), lossRow(plans.loss).classTargets, dtype)
   }
 
   /** Outputs as probabilities, or as values in the caller's units. */
