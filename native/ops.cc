@@ -14,19 +14,11 @@
 namespace downhill {
 namespace {
 
-// Tiles of elementwise work: about as many floats as half an L1 cache holds of three arrays, and more work than it
+// Floats in a tile of elementwise work: four vectors of them fit a first-level cache, and they are more work than it
 // costs to hand over.
-constexpr size_t kTile = 4096;
+constexpr size_t kTile = 2048;
 
 constexpr double kMost = 2147483648.0;
-
-size_t tilesOf(size_t n, size_t tile) { return (n + tile - 1) / tile; }
-
-// fn(from, count) for tiles of `tile` out of n.
-template <class F>
-void cut(Pool& pool, size_t n, size_t tile, const F& fn) {
-  pool.parallel(tilesOf(n, tile), [&](size_t index, int) { fn(index * tile, std::min(tile, n - index * tile)); });
-}
 
 // Rows of a tile for rows of O floats.
 size_t rowsOf(size_t O) { return std::max<size_t>(1, kTile / std::max<size_t>(1, O)); }
@@ -51,7 +43,6 @@ void copyBytes(const void* all, size_t row, size_t I, double scale, float* to) {
 // x[b,:] = scale · data.x[rows[b],:]
 struct Gather {
   static constexpr const char* names = "x I";
-  static constexpr bool needsTargets = false;
   size_t I;
   float* x;
   explicit Gather(const Operands& in) : I(in.size("I", in.sizes().inputs)), x(in.floats("x", in.capacity() * I)) {}
@@ -60,7 +51,7 @@ struct Gather {
     const auto copy = source.kind == Source::Kind::bytes     ? copyBytes
                       : source.kind == Source::Kind::float64 ? copyRow<double>
                                                              : copyRow<float>;
-    cut(step.pool, step.B, rowsOf(I), [&](size_t from, size_t count) {
+    step.pool.cut(step.B, rowsOf(I), [&](size_t from, size_t count) {
       for (size_t b = from; b < from + count; ++b) {
         const size_t row = step.rows != nullptr ? step.rows[b] : step.row + b;
         copy(source.x, row, I, source.scale, x + b * I);
@@ -72,7 +63,6 @@ struct Gather {
 // t[b,:] = data.y[rows[b],:]
 struct GatherTargets {
   static constexpr const char* names = "t T";
-  static constexpr bool needsTargets = true;
   size_t T;
   float* t;
   explicit GatherTargets(const Operands& in)
@@ -87,12 +77,13 @@ struct GatherTargets {
 
 // ------------------------------------------------------------------------------------------------- layers
 
-// y = x·W + b
+// y = f(x·W + b), f of an instruction that was fused with it, or none
 struct Affine {
   static constexpr const char* names = "x W b y I O";
   size_t I, O;
   const float *x, *W, *b;
   float* y;
+  const Activation* f = nullptr;
   explicit Affine(const Operands& in)
       : I(in.size("I")),
         O(in.size("O")),
@@ -100,7 +91,9 @@ struct Affine {
         W(in.floats("W", I * O)),
         b(in.optional("b", O)),
         y(in.floats("y", in.capacity() * O)) {}
-  void run(Step& step) const { affine(step.pool, step.B, I, O, x, W, b, y); }
+  void run(Step& step) const {
+    affine(step.pool, step.B, I, O, x, W, b, y, f == nullptr ? nullptr : f->kernels().forward);
+  }
 };
 
 // dW (+)= xᵀ·dy;  db (+)= Σ_b dy[b,:]   (= in the first chunk of a step, += in the others)
@@ -147,8 +140,8 @@ struct Activate {
         x(in.floats("x", in.capacity() * O)),
         y(in.floats("y", in.capacity() * O)) {}
   void run(Step& step) const {
-    cut(step.pool, step.B, rowsOf(O),
-        [&](size_t from, size_t count) { f.forward(x + from * O, y + from * O, count, O); });
+    step.pool.cut(step.B, rowsOf(O),
+                  [&](size_t from, size_t count) { f.forward(x + from * O, y + from * O, count, O); });
   }
 };
 
@@ -166,8 +159,8 @@ struct ActivateGrad {
         dy(in.floats("dy", in.capacity() * O)),
         dx(in.floats("dx", in.capacity() * O)) {}
   void run(Step& step) const {
-    cut(step.pool, step.B, rowsOf(O),
-        [&](size_t from, size_t count) { f.backward(v + from * O, dy + from * O, dx + from * O, count, O); });
+    step.pool.cut(step.B, rowsOf(O),
+                  [&](size_t from, size_t count) { f.backward(v + from * O, dy + from * O, dx + from * O, count, O); });
   }
 };
 
@@ -190,7 +183,7 @@ struct Mask {
   void run(Step& step) const {
     const MaskConstants c{maskKey(step.seed, stream, static_cast<uint32_t>(step.number)), threshold, scale};
     const size_t origin = step.first * O;
-    cut(step.pool, step.B * O, kTile, [&](size_t from, size_t count) {
+    step.pool.cut(step.B * O, kTile, [&](size_t from, size_t count) {
       transforms().mask(x + from, y + from, count, static_cast<uint32_t>(origin + from), c);
     });
   }
@@ -226,12 +219,12 @@ struct LossOf {
 // Σ x² in at most kPartial partial sums, added in the order of the tiles whoever computed them.
 double squares(Pool& pool, const float* x, size_t n) {
   constexpr size_t kPartial = 512;
-  const size_t tile = kTile * std::max<size_t>(1, tilesOf(n, kTile * kPartial));
+  const size_t tile = kTile * (n / (kTile * kPartial) + 1);
   double partial[kPartial];
-  cut(pool, n, tile,
-      [&](size_t from, size_t count) { partial[from / tile] = transforms().sumOfSquares(x + from, count); });
+  pool.cut(n, tile,
+           [&](size_t from, size_t count) { partial[from / tile] = transforms().sumOfSquares(x + from, count); });
   double total = 0;
-  for (size_t index = 0; index < tilesOf(n, tile); ++index) total += partial[index];
+  for (size_t from = 0; from < n; from += tile) total += partial[from / tile];
   return total;
 }
 
@@ -246,7 +239,7 @@ struct Penalty {
       : n(in.size("n")), w(in.floats("w", n)), dw(in.floats("dw", n)), lambda(in.number("lambda")) {}
   void run(Step& step) const {
     step.penalty += 0.5 * lambda * squares(step.pool, w, n);
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) {
+    step.pool.cut(n, kTile, [&](size_t from, size_t count) {
       transforms().addScaled(w + from, static_cast<float>(lambda), dw + from, count);
     });
   }
@@ -264,6 +257,8 @@ struct Guard {
   }
 };
 
+// Passes: `begin` takes what the step decides, `part` goes over a piece.
+
 // g += lambda·w
 struct CoupleDecay {
   static constexpr const char* names = "w g n lambda";
@@ -273,10 +268,8 @@ struct CoupleDecay {
   float lambda;
   explicit CoupleDecay(const Operands& in)
       : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)), lambda(static_cast<float>(in.number("lambda"))) {}
-  void run(Step& step) const {
-    cut(step.pool, n, kTile,
-        [&](size_t from, size_t count) { transforms().addScaled(w + from, lambda, g + from, count); });
-  }
+  void begin(const Step&) {}
+  void part(size_t from, size_t count) const { transforms().addScaled(w + from, lambda, g + from, count); }
 };
 
 // m = beta·m + g;  g = nesterov ? g + beta·m : m
@@ -292,10 +285,8 @@ struct Momentum {
         m(in.floats("m", n)),
         beta(static_cast<float>(in.number("beta"))),
         nesterov(in.number("nesterov") != 0) {}
-  void run(Step& step) const {
-    cut(step.pool, n, kTile,
-        [&](size_t from, size_t count) { transforms().momentum(g + from, m + from, count, beta, nesterov); });
-  }
+  void begin(const Step&) {}
+  void part(size_t from, size_t count) const { transforms().momentum(g + from, m + from, count, beta, nesterov); }
 };
 
 // m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  g = m/(1−β1^k) / (√(v/(1−β2^k)) + ε)   (k = step + 1)
@@ -304,6 +295,7 @@ struct ScaleByAdam {
   size_t n;
   float *g, *m, *v;
   double beta1, beta2, epsilon;
+  AdamConstants c{};
   explicit ScaleByAdam(const Operands& in)
       : n(in.size("n")),
         g(in.floats("g", n)),
@@ -312,11 +304,8 @@ struct ScaleByAdam {
         beta1(in.number("beta1")),
         beta2(in.number("beta2")),
         epsilon(in.number("epsilon")) {}
-  void run(Step& step) const {
-    const AdamConstants c = adamConstants(beta1, beta2, epsilon, static_cast<double>(step.number) + 1);
-    cut(step.pool, n, kTile,
-        [&](size_t from, size_t count) { transforms().scaleByAdam(g + from, m + from, v + from, count, c); });
-  }
+  void begin(const Step& step) { c = adamConstants(beta1, beta2, epsilon, static_cast<double>(step.number) + 1); }
+  void part(size_t from, size_t count) const { transforms().scaleByAdam(g + from, m + from, v + from, count, c); }
 };
 
 // v = decay·v + (1−decay)·g²;  g = g / (√v + ε)
@@ -332,9 +321,9 @@ struct ScaleByRms {
         decay(static_cast<float>(in.number("decay"))),
         rest(static_cast<float>(1 - in.number("decay"))),
         epsilon(static_cast<float>(in.number("epsilon"))) {}
-  void run(Step& step) const {
-    cut(step.pool, n, kTile,
-        [&](size_t from, size_t count) { transforms().scaleByRms(g + from, v + from, count, decay, rest, epsilon); });
+  void begin(const Step&) {}
+  void part(size_t from, size_t count) const {
+    transforms().scaleByRms(g + from, v + from, count, decay, rest, epsilon);
   }
 };
 
@@ -344,11 +333,10 @@ struct DecayWeights {
   size_t n;
   float* w;
   double lambda;
+  float a = 0;
   explicit DecayWeights(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), lambda(in.number("lambda")) {}
-  void run(Step& step) const {
-    const float a = factor(step.learningRate * lambda);
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) { transforms().shrink(w + from, count, a); });
-  }
+  void begin(const Step& step) { a = factor(step.learningRate * lambda); }
+  void part(size_t from, size_t count) const { transforms().shrink(w + from, count, a); }
 };
 
 // w −= learningRate·g, at most ±the largest float
@@ -357,11 +345,10 @@ struct Descend {
   size_t n;
   float* w;
   const float* g;
+  float a = 0;
   explicit Descend(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)) {}
-  void run(Step& step) const {
-    const float a = factor(step.learningRate);
-    cut(step.pool, n, kTile, [&](size_t from, size_t count) { transforms().descend(w + from, g + from, count, a); });
-  }
+  void begin(const Step& step) { a = factor(step.learningRate); }
+  void part(size_t from, size_t count) const { transforms().descend(w + from, g + from, count, a); }
 };
 
 // ------------------------------------------------------------------------------------------------- the table
@@ -374,16 +361,42 @@ std::vector<std::string> split(const char* names) {
 }
 
 template <class Op>
-OpRow row(const std::string& key, Scope scope, const void* tableRow = nullptr) {
+void runOp(const void* operands, Step& step) {
+  static_cast<const Op*>(operands)->run(step);
+}
+
+// The operands of an instruction that is an Op, or null.
+template <class Op>
+Op* as(Instruction& instruction) {
+  return instruction.run == runOp<Op> ? reinterpret_cast<Op*>(instruction.operands) : nullptr;
+}
+
+template <class Op, class = void>
+constexpr bool isPass = false;
+template <class Op>
+constexpr bool isPass<Op, std::void_t<decltype(&Op::part)>> = true;
+
+template <class Op>
+Instruction load(const Operands& in) {
   static_assert(sizeof(Op) <= sizeof(Instruction::operands) && std::is_trivially_copyable_v<Op>);
-  OpRow made{key, scope, split(Op::names), tableRow, nullptr, std::is_same_v<Op, GatherTargets>};
-  made.load = [](const Operands& in) {
-    Instruction instruction;
-    new (instruction.operands) Op(in);
-    instruction.run = [](const void* operands, Step& step) { static_cast<const Op*>(operands)->run(step); };
-    return instruction;
-  };
+  Instruction made{};
+  const Op* const op = new (made.operands) Op(in);
+  if constexpr (isPass<Op>) {
+    made.n = op->n;
+    made.begin = [](void* operands, const Step& step) { static_cast<Op*>(operands)->begin(step); };
+    made.part = [](const void* operands, size_t from, size_t count) {
+      static_cast<const Op*>(operands)->part(from, count);
+    };
+  } else {
+    (void)op;
+    made.run = runOp<Op>;
+  }
   return made;
+}
+
+template <class Op>
+OpRow row(const std::string& key, Scope scope, const void* tableRow = nullptr) {
+  return {key, scope, split(Op::names), tableRow, load<Op>, std::is_same_v<Op, GatherTargets>};
 }
 
 std::vector<OpRow> build() {
@@ -403,15 +416,44 @@ std::vector<OpRow> build() {
       row<DecayWeights>("decayWeights", Scope::step),
       row<Descend>("descend", Scope::step),
   };
-  for (const Activation& f : kActivations) {
+  for (const Activation& f : activations()) {
     all.push_back(row<Activate>(std::string("activate.") + f.name, Scope::chunk, &f));
     all.push_back(row<ActivateGrad>(std::string("activateGrad.") + f.name, Scope::chunk, &f));
   }
-  for (const Loss& l : kLosses) all.push_back(row<LossOf>(std::string("loss.") + l.name, Scope::chunk, &l));
+  for (const Loss& l : losses()) all.push_back(row<LossOf>(std::string("loss.") + l.name, Scope::chunk, &l));
   return all;
 }
 
 }  // namespace
+
+void runAll(std::vector<Instruction>& list, Step& step) {
+  for (size_t i = 0; i < list.size() && !step.isRefused;) {
+    if (list[i].run != nullptr) {
+      list[i].run(list[i].operands, step);
+      ++i;
+      continue;
+    }
+    Instruction* const first = &list[i];
+    size_t count = 0;
+    while (i + count < list.size() && first[count].run == nullptr && first[count].n == first->n) ++count;
+    for (size_t k = 0; k < count; ++k) first[k].begin(first[k].operands, step);
+    step.pool.cut(first->n, kTile, [&](size_t from, size_t piece) {
+      for (size_t k = 0; k < count; ++k) first[k].part(first[k].operands, from, piece);
+    });
+    i += count;
+  }
+}
+
+bool fuse(Instruction& last, const Instruction& next) {
+  Instruction copy = next;
+  Affine* const product = as<Affine>(last);
+  const Activate* const activate = as<Activate>(copy);
+  if (product == nullptr || activate == nullptr || product->f != nullptr) return false;
+  if (!activate->f.isElementwise() || activate->O != product->O) return false;
+  if (activate->x != product->y || activate->y != product->y) return false;
+  product->f = &activate->f;
+  return true;
+}
 
 const std::vector<OpRow>& ops() {
   static const std::vector<OpRow> all = build();

@@ -51,8 +51,23 @@ struct Step {
 // An instruction as it is run: operands resolved to pointers, ready to be called.
 struct Instruction {
   alignas(8) unsigned char operands[112];
+  // Null where the instruction is a pass.
   void (*run)(const void* operands, Step& step);
+
+  // A pass changes n floats of each of its vectors, each by what stands at the same place in the others. So neighbours
+  // of one length can go over a piece together while it is in cache: `begin` of each, then `part` of each, piece by
+  // piece.
+  size_t n;
+  void (*begin)(void* operands, const Step& step);
+  void (*part)(const void* operands, size_t from, size_t count);
 };
+
+// Runs a list up to its end or to a refusal.
+void runAll(std::vector<Instruction>& list, Step& step);
+
+// Makes of two neighbours one instruction, where that can be done and changes no bit: then `last` does the work of
+// both.
+bool fuse(Instruction& last, const Instruction& next);
 
 // The arena as the loader sees it: offsets below `shared.count` lie in the parameter block, those above behind it.
 struct Span {

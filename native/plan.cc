@@ -20,21 +20,19 @@ std::string loadList(const EncodedPlan& plan, const std::vector<double>& code, S
     if (row == nullptr) return "no operation " + key;
     if (row->scope != scope) return key + " stands in the wrong list";
     if (code.size() - at < row->operands.size()) return key + " lacks operands";
-    to.push_back(row->load(Operands(*row, code.data() + at, arena, {plan.capacity, plan.inputs, plan.targets}, error)));
+    const Instruction next =
+        row->load(Operands(*row, code.data() + at, arena, {plan.capacity, plan.inputs, plan.targets}, error));
     if (!error.empty()) return error;
+    if (to.empty() || !fuse(to.back(), next)) to.push_back(next);
     needsTargets = needsTargets || row->needsTargets;
     at += row->operands.size();
   }
   return error;
 }
 
-void runAll(const std::vector<Instruction>& list, Step& step) {
-  for (const Instruction& instruction : list) instruction.run(instruction.operands, step);
-}
-
 // Runs the chunks of a batch that begins `position` rows into a pass. False if told to stop before the next one.
 bool runChunks(const Machine& machine, Step& step, const uint32_t* rows, size_t position, float* output) {
-  const Program& program = machine.program;
+  Program& program = machine.program;
   for (step.first = 0; step.first < step.N; step.first += step.B) {
     if (machine.stop.load(std::memory_order_relaxed) == Stop::now) return false;
     step.B = std::min(machine.capacity, step.N - step.first);
@@ -116,7 +114,7 @@ std::string checkSlice(const Slice& slice, const Program& program, const Source&
 Report runSlice(const Machine& machine, const Slice& slice, const Source& source) {
   const FlushDenormals flush;
   const auto began = std::chrono::steady_clock::now();
-  const Program& program = machine.program;
+  Program& program = machine.program;
   Report report;
   report.loss.reserve(slice.steps);
   report.penalty.reserve(slice.steps);
@@ -145,12 +143,7 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
       break;
     }
     if (!program.step.empty()) {
-      parameters.alone([&] {
-        for (const Instruction& instruction : program.step) {
-          instruction.run(instruction.operands, step);
-          if (step.isRefused) break;
-        }
-      });
+      parameters.alone([&] { runAll(program.step, step); });
     }
     report.loss.push_back(step.loss + step.penalty);
     report.penalty.push_back(step.penalty);

@@ -88,7 +88,7 @@ enum class Stop { no, afterStep, now };
 // Always in that order.
 struct Machine {
   Pool& pool;
-  const Program& program;
+  Program& program;
   size_t capacity;
   Gate& memory;
   Gate& parameters;

@@ -42,6 +42,12 @@ class Pool {
         const_cast<void*>(static_cast<const void*>(&fn)));
   }
 
+  // fn(from, count) once for each piece of at most `tile` out of n.
+  template <class F>
+  void cut(size_t n, size_t tile, F&& fn) {
+    parallel((n + tile - 1) / tile, [&](size_t i, int) { fn(i * tile, n - i * tile < tile ? n - i * tile : tile); });
+  }
+
   // At least `floats` floats that belong to `worker`, kept from call to call (allocated anew only to grow), with any
   // content. Null if there is no memory.
   float* scratch(int worker, size_t floats);

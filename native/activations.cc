@@ -1,0 +1,80 @@
+#include "activations.h"
+
+#include <cstring>
+
+namespace downhill {
+namespace {
+
+void copy(const float* x, float* y, size_t rows, size_t O) {
+  if (x != y) std::memcpy(y, x, rows * O * sizeof(float));
+}
+
+void softmax(const float* x, float* y, size_t rows, size_t O) {
+  const Map exp = kernels().exp;
+  for (size_t r = 0; r < rows; ++r, x += O, y += O) {
+    const float most = largest(x, O);  // shifted by it, e^x cannot overflow
+    for (size_t o = 0; o < O; ++o) y[o] = x[o] - most;
+    exp(y, y, O);
+    double sum = 0;
+    for (size_t o = 0; o < O; ++o) sum += y[o];
+    const double scale = 1 / sum;
+    for (size_t o = 0; o < O; ++o) y[o] = static_cast<float>(y[o] * scale);
+  }
+}
+
+void softmaxGrad(const float* y, const float* dy, float* dx, size_t rows, size_t O) {
+  for (size_t r = 0; r < rows; ++r, y += O, dy += O, dx += O) {
+    double dot = 0;
+    for (size_t o = 0; o < O; ++o) dot += static_cast<double>(dy[o]) * y[o];
+    for (size_t o = 0; o < O; ++o) dx[o] = static_cast<float>(y[o] * (dy[o] - dot));
+  }
+}
+
+// A row whose kernels have its name.
+Activation elementwise(const char* name, bool keepsInput = false) {
+  const Kernels& set = kernelsOf(Simd::kPortable);  // the order is the same in all
+  size_t kernel = 0;
+  while (std::strcmp(set.activations[kernel].name, name) != 0) ++kernel;
+  return {name, keepsInput, kernel, nullptr, nullptr};
+}
+
+Activation whole(const char* name, decltype(Activation::forwardRows) forward,
+                 decltype(Activation::backwardRows) backward) {
+  return {name, false, 0, forward, backward};
+}
+
+}  // namespace
+
+const std::vector<Activation>& activations() {
+  static const std::vector<Activation> rows{
+      whole("linear", copy,
+            [](const float*, const float* dy, float* dx, size_t rows, size_t O) { copy(dy, dx, rows, O); }),
+      elementwise("relu"),
+      elementwise("leakyRelu"),
+      elementwise("elu"),
+      elementwise("selu"),
+      elementwise("sigmoid"),
+      elementwise("tanh"),
+      elementwise("softplus"),
+      elementwise("silu", true),
+      elementwise("gelu", true),
+      whole("softmax", softmax, softmaxGrad),
+  };
+  return rows;
+}
+
+const Activation& activation(const char* name) {
+  size_t i = 0;
+  while (std::strcmp(activations()[i].name, name) != 0) ++i;
+  return activations()[i];
+}
+
+float largest(const float* x, size_t n) {
+  float most = x[0];
+  for (size_t i = 1; i < n; ++i) {
+    if (x[i] > most || x[i] != x[i]) most = x[i];
+  }
+  return most;
+}
+
+}  // namespace downhill
