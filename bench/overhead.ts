@@ -18,7 +18,7 @@ import { dense } from '../dist/layers'
 import { binaryCrossEntropy } from '../dist/losses'
 import { readOptimizer } from '../dist/optimizers'
 import { compile } from '../dist/plan/compile'
-import { initialParameters, layOut, type Model } from '../dist/plan/layout'
+import { drawParameters, layOut, type Model } from '../dist/plan/layout'
 import type { Plan, Slice } from '../dist/plan/plan'
 import { FORCED } from './contenders'
 import { load } from './contract'
@@ -67,7 +67,7 @@ function bench(workload: string, backend: Backend): Bench {
     optimizer: readOptimizer('sgd'),
   })
   const engine = backend.load(plan, 1)
-  engine.write(plan.parameters, initialParameters(model, layOut(model), 1, 1))
+  drawParameters(model, layOut(model), 1, 1, (at, values) => engine.write({ at, length: values.length }, values))
   const y = Float32Array.from(task.labels)
   const data = engine.bind({ rows: task.rows, columns: sizes[0], x: task.floats(), scale: 1, targets: 1, y })
   return { engine, plan, data, rows: task.rows }

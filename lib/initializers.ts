@@ -28,27 +28,29 @@ export type InitializerSpec =
   | { readonly kind: 'constant'; readonly value: number }
   | { readonly kind: 'values'; readonly values: Float64Array; readonly rows: number; readonly columns: number }
 
-type Draw<S = InitializerSpec> = (spec: S, I: number, O: number, from: Random) => Float64Array
+/** Draws the entries of an I × O tensor one after the other, row by row; so that a large one is never held in double. */
+type Draw<S = InitializerSpec> = (spec: S, I: number, O: number, from: Random) => () => number
 
 /** Uniform in ±√(3·variance), which has that variance. */
 const uniformOf =
   (variance: (I: number, O: number) => number): Draw =>
   (_, I, O, from) => {
     const limit = Math.sqrt(3 * variance(I, O))
-    return Float64Array.from({ length: I * O }, () => (2 * from.uniform() - 1) * limit)
+    return () => (2 * from.uniform() - 1) * limit
   }
 
 const normalOf =
   (variance: (I: number, O: number) => number): Draw =>
   (_, I, O, from) => {
     const std = Math.sqrt(variance(I, O))
-    return Float64Array.from({ length: I * O }, () => from.normal() * std)
+    return () => from.normal() * std
   }
 
-const fill =
-  (value: number): Draw =>
-  (_, I, O) =>
-    new Float64Array(I * O).fill(value)
+/** The entries of what is known as a whole. */
+function each(values: Float64Array): () => number {
+  let next = 0
+  return () => values[next++]
+}
 
 const glorot = (I: number, O: number): number => 2 / (I + O)
 const he = (I: number): number => 2 / I
@@ -80,12 +82,12 @@ const orthogonal: Draw = (_, I, O, from) => {
   const weights = new Float64Array(I * O)
   for (let k = 0; k < count; k++)
     for (let i = 0; i < length; i++) weights[I <= O ? k * O + i : i * O + k] = vectors[k][i]
-  return weights
+  return each(weights)
 }
 
 const DRAWS: { readonly [K in InitializerSpec['kind']]: Draw<Extract<InitializerSpec, { kind: K }>> } = {
-  zeros: fill(0),
-  ones: fill(1),
+  zeros: () => () => 0,
+  ones: () => () => 1,
   glorotUniform: uniformOf(glorot),
   glorotNormal: normalOf(glorot),
   heUniform: uniformOf(he),
@@ -93,10 +95,18 @@ const DRAWS: { readonly [K in InitializerSpec['kind']]: Draw<Extract<Initializer
   lecunUniform: uniformOf(lecun),
   lecunNormal: normalOf(lecun),
   orthogonal,
-  uniform: ({ low, high }, I, O, from) =>
-    Float64Array.from({ length: I * O }, () => low + (high - low) * from.uniform()),
-  normal: ({ std, mean }, I, O, from) => Float64Array.from({ length: I * O }, () => mean + std * from.normal()),
-  constant: ({ value }, I, O) => new Float64Array(I * O).fill(value),
+  uniform:
+    ({ low, high }, _I, _O, from) =>
+    () =>
+      low + (high - low) * from.uniform(),
+  normal:
+    ({ std, mean }, _I, _O, from) =>
+    () =>
+      mean + std * from.normal(),
+  constant:
+    ({ value }) =>
+    () =>
+      value,
   values: ({ values, rows, columns }, I, O) => {
     const isVector = I === 1 && rows * columns === O
     if (!isVector && (rows !== I || columns !== O))
@@ -104,7 +114,7 @@ const DRAWS: { readonly [K in InitializerSpec['kind']]: Draw<Extract<Initializer
         'ERR_SHAPE',
         `Expected initial values of ${I} × ${O} (inputs × units) but received ${rows} × ${columns}.`,
       )
-    return Float64Array.from(values)
+    return each(values)
   },
 }
 
@@ -113,8 +123,8 @@ export const INITIALIZER_NAMES = (Object.keys(DRAWS) as InitializerSpec['kind'][
   (kind): kind is InitializerName => !['uniform', 'normal', 'constant', 'values'].includes(kind),
 )
 
-/** I × O numbers, row-major. */
-export function drawTensor(spec: InitializerSpec, I: number, O: number, from: Random): Float64Array {
+/** A function that yields the I × O entries of a tensor, row by row. @throws ERR_SHAPE for values of another shape */
+export function drawTensor(spec: InitializerSpec, I: number, O: number, from: Random): () => number {
   return (DRAWS[spec.kind] as Draw)(spec, I, O, from)
 }
 

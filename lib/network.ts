@@ -11,7 +11,7 @@ import type { LayerSpec } from './layers'
 import type { LossSpec } from './losses'
 import type { OptimizerSpec } from './optimizers'
 import { CHUNK_ROWS, compile, PREDICT_ROWS } from './plan/compile'
-import { initialParameters, type Layout, layOut, type Model, type Tensor } from './plan/layout'
+import { drawParameters, type Layout, layOut, type Model, type Tensor } from './plan/layout'
 import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
 import { evaluation } from './train/training'
 
@@ -69,7 +69,9 @@ export class Network {
 
   /** Draws the parameters afresh. */
   draw(seed: number, initScale: number): void {
-    this.parameters = initialParameters(this.model, this.layout, seed, initScale)
+    drawParameters(this.model, this.layout, seed, initScale, (at, values) =>
+      this.#engine.write({ at, length: values.length }, values),
+    )
   }
 
   /** The whole parameter block, copied. */

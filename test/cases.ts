@@ -15,7 +15,7 @@ import { type DenseOptions, dense, dropout, type LayerSpec } from '../dist/layer
 import { binaryCrossEntropy, crossEntropy, huber, type LossSpec, mae, mse } from '../dist/losses'
 import { adam, adamw, OPTIMIZERS, type OptimizerSpec, readOptimizer, rmsprop, sgd } from '../dist/optimizers'
 import { CHUNK_ROWS, compile } from '../dist/plan/compile'
-import { initialParameters, layOut, type Model, outputsOf } from '../dist/plan/layout'
+import { drawParameters, layOut, type Model, outputsOf } from '../dist/plan/layout'
 import type { Dtype, Plan, ProgramName, Table } from '../dist/plan/plan'
 import { random } from '../dist/random'
 
@@ -189,7 +189,10 @@ export function scatter(n: number, seed: number, part: number, size = 1): Float3
 
 /** Parameters to start from: the library's own, rounded to float32. */
 export function startOf({ model, seed }: Case): Float32Array {
-  return Float32Array.from(initialParameters(model, layOut(model), seed))
+  const layout = layOut(model)
+  const parameters = new Float32Array(layout.trainable.length)
+  drawParameters(model, layout, seed, 1, (at, values) => parameters.set(values, at))
+  return parameters
 }
 
 export function tableOf(row: Case): Table {

@@ -70,17 +70,29 @@ export function penaltyOf(tensor: Tensor, model: Model): number {
   return tensor.spec.l2 === null ? 0 : (tensor.spec.l2 ?? model.l2)
 }
 
+/** Entries drawn at a time: a large tensor is never held twice. */
+const DRAWN_AT_ONCE = 1 << 16
+
 /**
- * The parameters at the start, in double. `scale` multiplies the drawn weights, not the biases. Each tensor draws from
- * a stream of its own, so that changing one layer does not change another's start.
+ * Draws the parameters at the start and puts them, in double and piece by piece, where they belong in the block. `scale`
+ * multiplies the drawn weights, not the biases. Each tensor draws from a stream of its own, so that changing one layer
+ * does not change another's start.
  */
-export function initialParameters(model: Model, layout: Layout, seed: number, scale = 1): Float64Array {
-  const values = new Float64Array(layout.trainable.length)
+export function drawParameters(
+  model: Model,
+  layout: Layout,
+  seed: number,
+  scale: number,
+  put: (at: number, values: Float64Array) => void,
+): void {
   for (const [index, { spec, at }] of layout.tensors.entries()) {
-    const initializer = spec.initializer ?? model.initializer
-    const drawn = drawTensor(initializer, spec.rows, spec.columns, random(seed, 'weights', index))
-    if (scale !== 1 && spec.name === 'weights') for (let i = 0; i < drawn.length; i++) drawn[i] *= scale
-    values.set(drawn, at)
+    const { rows, columns, name } = spec
+    const next = drawTensor(spec.initializer ?? model.initializer, rows, columns, random(seed, 'weights', index))
+    const factor = name === 'weights' ? scale : 1
+    for (let done = 0; done < rows * columns; done += DRAWN_AT_ONCE) {
+      const piece = new Float64Array(Math.min(DRAWN_AT_ONCE, rows * columns - done))
+      for (let i = 0; i < piece.length; i++) piece[i] = next() * factor
+      put(at + done, piece)
+    }
   }
-  return values
 }
