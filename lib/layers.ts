@@ -46,7 +46,8 @@ export interface Layer<S extends LayerSpec> {
   stages(spec: S, inputs: number, index: number): readonly Stage[]
 }
 
-const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpec, { kind: K }>> } = {
+/** All layers by kind. */
+export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpec, { kind: K }>> } = {
   dropout: {
     kind: 'dropout',
     synopsis: 'zeroes a share of its inputs in training and scales the rest up (inverted, Srivastava et al. 2014)',
