@@ -67,7 +67,7 @@ for (const workload of WORKLOADS)
     })
     const [backend, used] = stdout.trim().split(' ')
     if (backend === 'typescript') {
-      t.skip('the TypeScript backend promises speed, not memory: V8 keeps what it likes')
+      t.skip('the allowance is that of the native backend')
       return t.end()
     }
     const allowed = allowance(workload)
