@@ -51,18 +51,19 @@ struct Grid {
 constexpr size_t kTileWork = size_t{1} << 18;
 // More tiles than this balance no better.
 constexpr size_t kMostTiles = 32;
-constexpr size_t kTileColumns = 64;  // the widest panel of any set
-constexpr size_t kTileRows = 24, kPackedTileRows = 96, kMostTileRows = 1024;
 
-Grid gridOf(const Product& p) {
+Grid gridOf(const Product& p, bool wholeRows) {
   const size_t wanted = std::min(std::max<size_t>(p.m * p.n * p.k / kTileWork, 1), kMostTiles);
+  // What is packed or copied for a tile is used over its rows, or over its columns. 64 columns are the widest panel.
+  const bool isWide = p.n >= 1024;
+  const size_t leastColumns = isWide ? (p.m < 1024 ? 128 : 512) : wholeRows && p.n <= 256 ? roundUp(p.n, 64) : 64;
+  const size_t leastRows = isWide ? 512 : p.bTransposed ? 96 : 24;
+  constexpr size_t kMostRows = 1024;
   Grid grid;
-  grid.columns = roundUp(ceilDiv(p.n, std::min(wanted, ceilDiv(p.n, kTileColumns))), kTileColumns);
+  grid.columns = roundUp(ceilDiv(p.n, std::min(wanted, ceilDiv(p.n, leastColumns))), leastColumns);
   grid.across = ceilDiv(p.n, grid.columns);
-  const size_t leastRows = p.bTransposed ? kPackedTileRows : kTileRows;
-  const size_t down =
-      std::max(std::min(ceilDiv(wanted, grid.across), ceilDiv(p.m, leastRows)), ceilDiv(p.m, kMostTileRows));
-  grid.rows = roundUp(ceilDiv(p.m, down), 12);
+  const size_t down = std::min(ceilDiv(wanted, grid.across), ceilDiv(p.m, leastRows));
+  grid.rows = roundUp(ceilDiv(p.m, std::max(down, ceilDiv(p.m, kMostRows))), 12);
   grid.tiles = grid.across * ceilDiv(p.m, grid.rows);
   return grid;
 }
@@ -79,15 +80,32 @@ Product partOf(const Product& p, size_t top, size_t left, size_t m, size_t n) {
   return part;
 }
 
-// Computes p, and beside it, where `sums` has columns, sums, a product with the columns of p and one row.
-void compute(Pool& pool, const Product& p, const Product& sums = {}) {
+// c = after(c), m × n
+void apply(Map after, float* c, size_t ldc, size_t m, size_t n) {
+  if (after == nullptr) return;
+  if (n == ldc) return after(c, c, m * n);
+  for (size_t i = 0; i < m; ++i) after(c + i * ldc, c + i * ldc, n);
+}
+
+// Computes p and applies `after`; and beside it, where `sums` has columns, sums, a product with the columns of p and
+// one row.
+void compute(Pool& pool, const Product& p, Map after = nullptr, const Product& sums = {}) {
   const Kernels& set = kernels();
-  const Grid grid = gridOf(p);
+  if (p.m * p.n * p.k < 2 * kTileWork) {
+    Product whole = p;
+    whole.scratch = pool.scratch(0, kScratchFloats);
+    set.product(whole);
+    apply(after, p.c, p.ldc, p.m, p.n);
+    if (sums.n > 0) set.product(sums);
+    return;
+  }
+  const Grid grid = gridOf(p, after != nullptr);
   pool.parallel(grid.tiles, [&](size_t tile, int worker) {
     const size_t top = tile / grid.across * grid.rows, left = tile % grid.across * grid.columns;
     Product part = partOf(p, top, left, grid.rows, grid.columns);
     part.scratch = pool.scratch(worker, kScratchFloats);
     set.product(part);
+    apply(after, part.c, part.ldc, part.m, part.n);
     if (top == 0 && sums.n > 0) set.product(partOf(sums, 0, left, 1, grid.columns));
   });
 }
@@ -170,12 +188,13 @@ void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const floa
     const float bias = b != nullptr ? *b : 0;
     pool.parallel(ceilDiv(B, rows), [&](size_t tile, int) {
       const size_t top = tile * rows;
-      set.dots(std::min(rows, B - top), I, x + top * I, I, W, bias, y + top, after);
+      set.dots(std::min(rows, B - top), I, x + top * I, I, W, bias, y + top);
+      apply(after, y + top, 1, std::min(rows, B - top), 1);
     });
     return;
   }
   if (usesBlas(I, O) && rowsOnBlas(pool, B, O, I, x, W, false, b, y, after)) return;
-  compute(pool, {B, O, I, x, I, false, W, O, false, y, O, b, 0, after, nullptr});
+  compute(pool, {B, O, I, x, I, false, W, O, false, y, O, b, 0, nullptr}, after);
 }
 
 void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* dy, float* dW, float* db,
@@ -183,10 +202,10 @@ void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x,
   // db is the product of a row of ones and dy.
   static const float kOne = 1;
   const float* const dbStart = accumulate ? db : nullptr;
-  const Product sums = {1, O, B, &kOne, 0, true, dy, O, false, db, O, dbStart, 0, nullptr, nullptr};
+  const Product sums = {1, O, B, &kOne, 0, true, dy, O, false, db, O, dbStart, 0, nullptr};
   const float* const start = accumulate ? dW : nullptr;
   if (O == 1) {  // dWᵀ = dyᵀ·x has the same memory, and full vectors
-    compute(pool, {1, I, B, dy, 1, true, x, I, false, dW, I, start, I, nullptr, nullptr});
+    compute(pool, {1, I, B, dy, 1, true, x, I, false, dW, I, start, I, nullptr});
     if (db != nullptr) kernels().product(sums);
     return;
   }
@@ -200,17 +219,17 @@ void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x,
     });
     return;
   }
-  compute(pool, {I, O, B, x, I, true, dy, O, false, dW, O, start, O, nullptr, nullptr},
+  compute(pool, {I, O, B, x, I, true, dy, O, false, dW, O, start, O, nullptr}, nullptr,
           db != nullptr ? sums : Product{});
 }
 
 void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* W, float* dx) {
   if (O == 1) {  // W is its own transpose
-    compute(pool, {B, I, 1, dy, 1, false, W, I, false, dx, I, nullptr, 0, nullptr, nullptr});
+    compute(pool, {B, I, 1, dy, 1, false, W, I, false, dx, I, nullptr, 0, nullptr});
     return;
   }
   if (usesBlas(I, O) && rowsOnBlas(pool, B, I, O, dy, W, true, nullptr, dx, nullptr)) return;
-  compute(pool, {B, I, O, dy, O, false, W, O, true, dx, I, nullptr, 0, nullptr, nullptr});
+  compute(pool, {B, I, O, dy, O, false, W, O, true, dx, I, nullptr, 0, nullptr});
 }
 
 }  // namespace downhill

@@ -23,11 +23,14 @@ constexpr int kMostRows = 14;
 // pass by; a b that fits there whole gets more.
 constexpr size_t kDepth = 512, kSmallDepth = 1024;
 constexpr size_t kSmallB = 131072;
+constexpr size_t kShort = 32, kShortFrom = 256, kShortRows = 48;
 // Rows from which packing b pays, where its rows collide.
 #if DOWNHILL_WIDTH == 16
 constexpr size_t kPackFrom = 128;
+constexpr bool kCopies = false;
 #else
 constexpr size_t kPackFrom = 16;
+constexpr bool kCopies = true;
 #endif
 
 struct Tile {
@@ -133,24 +136,42 @@ DOWNHILL_INLINE size_t nextPanel(size_t m, size_t left) {
 // Rows that lie a multiple of a page apart fall into the same few sets of a cache, and push each other out.
 constexpr bool collide(size_t ld) { return ld % 1024 == 0; }
 
-// to[l·ldto + j] = b[l·ldb + j] for l < k and j < n; zeros up to the next multiple of W columns.
-inline void pack(const float* b, size_t ldb, size_t k, size_t n, float* to, size_t ldto) {
+// Columns of b in a packed panel, which stands `panelFloats(k)` after the one before: k rows of them, and a gap, so
+// that rows of different panels do not collide.
+constexpr size_t kPanelColumns = kPanel * W;
+constexpr size_t panelFloats(size_t k) { return k * kPanelColumns + kGap; }
+
+// Panels of b[l·ldb + j], l < k, j < n. Row by row, so that a page is read in one run.
+inline void pack(const float* b, size_t ldb, size_t k, size_t n, float* to) {
   const size_t whole = n / W * W;
   const Lanes part = firstLanes(n > whole ? n - whole : W);
-  for (size_t l = 0; l < k; ++l, b += ldb, to += ldto) {
-    for (size_t j = 0; j < whole; j += W) store(to + j, load(b + j));
-    if (whole < n) store(to + whole, load(b + whole, part));
+  for (size_t l = 0; l < k; ++l, b += ldb) {
+    float* row = to + l * kPanelColumns;
+    size_t j = 0;
+    for (; j + kPanelColumns <= n; j += kPanelColumns, row += panelFloats(k))
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kPanelColumns; v += W) store(row + v, load(b + j + v));
+    for (; j < whole; j += W, row += W) store(row, load(b + j));
+    if (j < n) store(row, load(b + j, part));
   }
 }
 
-// to[l·ldto + j] = b[j·ldb + l], likewise.
-inline void packTransposed(const float* b, size_t ldb, size_t k, size_t n, float* to, size_t ldto) {
+// Panels of b[j·ldb + l], likewise.
+inline void packTransposed(const float* b, size_t ldb, size_t k, size_t n, float* to) {
   for (size_t j = 0; j < n; j += W) {
-    size_t l = 0;
-    if (n - j >= W)
-      for (; l + W <= k; l += W) transpose(b + j * ldb + l, ldb, to + l * ldto + j, ldto);
-    for (; l < k; ++l)
-      for (size_t i = 0; i < W; ++i) to[l * ldto + j + i] = j + i < n ? b[(j + i) * ldb + l] : 0;
+    float* const column = to + j / kPanelColumns * panelFloats(k) + j % kPanelColumns;
+    const float* const from = b + j * ldb;
+    for (size_t l = 0; l < k; l += W) {
+      if (n - j >= W && k - l >= W) {
+        transpose(from + l, ldb, column + l * kPanelColumns, kPanelColumns);
+        continue;
+      }
+      alignas(64) float block[W * W] = {}, turned[W * W];  // what is not there is zero
+      const size_t rows = n - j < W ? n - j : W, steps = k - l < W ? k - l : W;
+      for (size_t i = 0; i < rows; ++i) store(block + i * W, load(from + i * ldb + l, firstLanes(steps)));
+      transpose(block, W, turned, W);
+      for (size_t i = 0; i < steps; ++i) store(column + (l + i) * kPanelColumns, load(turned + i * W));
+    }
   }
 }
 
@@ -162,15 +183,20 @@ struct Cut {
 
 inline Cut cutOf(const Product& p) {
   Cut cut;
-  cut.packs = p.bTransposed || (p.scratch != nullptr && collide(p.ldb) && p.m >= kPackFrom && p.k * p.n > kSmallB);
-  cut.copies = p.scratch != nullptr && p.aTransposed && collide(p.lda) && p.m >= kPackFrom;
+  cut.packs = p.bTransposed || (p.scratch != nullptr && collide(p.ldb) && p.m >= kPackFrom);
+  cut.copies = kCopies && p.scratch != nullptr && p.aTransposed && collide(p.lda) && p.m >= kPackFrom;
   const size_t room = p.scratch != nullptr ? kPackedFloats : kSpareFloats;
   size_t depth = cut.packs || p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
-  if (cut.packs && depth > room / (kPanel * W)) depth = room / (kPanel * W);
-  const size_t depths = p.k > depth ? (p.k + depth - 1) / depth : 1;
-  cut.depth = p.k > 0 ? (p.k + depths - 1) / depths : 1;  // blocks of nearly the same depth
-  cut.columns = cut.packs ? room / cut.depth / (kPanel * W) * (kPanel * W) : p.n;
-  cut.rows = cut.copies ? kCopiedFloats / cut.depth - 2 * kGap : p.m;
+  const size_t roomForPanel = (room - kGap) / kPanelColumns;
+  if (cut.packs && depth > roomForPanel) depth = roomForPanel;
+  cut.depth = p.k;
+  if (p.k > depth) {  // blocks of nearly the same depth
+    const size_t depths = (p.k + depth - 1) / depth;
+    cut.depth = (p.k + depths - 1) / depths;
+  }
+  cut.columns = cut.packs ? room / panelFloats(cut.depth) * kPanelColumns : p.n;
+  // Where k is short, most of the work is writing c: by rows, not down columns.
+  cut.rows = p.k <= kShort && p.n >= kShortFrom ? kShortRows : cut.copies ? kCopiedFloats / cut.depth - 2 * kGap : p.m;
   return cut;
 }
 
@@ -179,23 +205,19 @@ inline void product(const Product& p) {
   float* const packed = p.scratch != nullptr ? p.scratch : spare;
   float* const copied = packed + kPackedFloats;  // only where there is scratch
   const Cut cut = cutOf(p);
-  const size_t heightOfPanel = cut.packs ? kMostRows : p.m;
   for (size_t left = 0, n; left < p.n; left += n) {
     n = p.n - left < cut.columns ? p.n - left : cut.columns;
     size_t l = 0, k;
     do {  // once also for k = 0, where c = start
       k = p.k - l < cut.depth ? p.k - l : cut.depth;
-      const bool first = l == 0, last = l + k == p.k;
-      if (cut.packs)
-        for (size_t j = 0, vectors; j < n; j += vectors * W) {
-          vectors = nextPanel(heightOfPanel, (n - j + W - 1) / W);
-          const size_t columns = n - j < vectors * W ? n - j : vectors * W;
-          if (p.bTransposed) {
-            packTransposed(p.b + (left + j) * p.ldb + l, p.ldb, k, columns, packed + j * k, vectors * W);
-          } else {
-            pack(p.b + l * p.ldb + left + j, p.ldb, k, columns, packed + j * k, vectors * W);
-          }
+      const bool first = l == 0;
+      if (cut.packs) {
+        if (p.bTransposed) {
+          packTransposed(p.b + left * p.ldb + l, p.ldb, k, n, packed);
+        } else {
+          pack(p.b + l * p.ldb + left, p.ldb, k, n, packed);
         }
+      }
 
       for (size_t top = 0, m; top < p.m; top += m) {
         m = p.m - top < cut.rows ? p.m - top : cut.rows;
@@ -203,16 +225,17 @@ inline void product(const Product& p) {
         size_t lda = p.lda;
         if (cut.copies) {
           lda = (m + kGap - 1) / kGap * kGap + kGap;
-          for (size_t r = 0; r < k; ++r) pack(a + r * p.lda, 0, 1, m, copied + r * lda, 0);
+          for (size_t r = 0; r < k; ++r) __builtin_memcpy(copied + r * lda, a + r * p.lda, m * sizeof(float));
           a = copied;
         }
 
         for (size_t j = 0, vectors; j < n; j += vectors * W) {
-          vectors = nextPanel(heightOfPanel, (n - j + W - 1) / W);
+          vectors = (n - j + W - 1) / W;
+          vectors = cut.packs ? (vectors < kPanel ? vectors : kPanel) : nextPanel(p.m, vectors);
           const size_t columns = n - j < vectors * W ? n - j : vectors * W;
           const size_t lastLanes = columns - (vectors - 1) * W;
-          const float* const b = cut.packs ? packed + j * k : p.b + l * p.ldb + left + j;
-          const size_t ldb = cut.packs ? vectors * W : p.ldb;
+          const float* const b = cut.packs ? packed + j / kPanelColumns * panelFloats(k) : p.b + l * p.ldb + left + j;
+          const size_t ldb = cut.packs ? kPanelColumns : p.ldb;
           const TileFunction* const tiles = kTiles.at[p.aTransposed][lastLanes < W][vectors];
           const size_t groups = (m + kRows[vectors] - 1) / kRows[vectors];
           for (size_t group = 0, i = 0, rows; group < groups; ++group, i += rows) {
@@ -225,8 +248,6 @@ inline void product(const Product& p) {
               ldstart = p.ldstart;
             }
             tiles[rows]({k, a + (p.aTransposed ? i : i * lda), lda, b, ldb, c, p.ldc, start, ldstart, lastLanes});
-            if (last && p.after != nullptr)
-              for (size_t r = 0; r < rows; ++r) p.after(c + r * p.ldc, c + r * p.ldc, columns);
           }
         }
       }
@@ -236,7 +257,7 @@ inline void product(const Product& p) {
 }
 
 // Sums of sixteen rows at a time; those of one row are sixteen chains, and are added as columns, transposed.
-inline void dots(size_t m, size_t k, const float* x, size_t ldx, const float* w, float bias, float* y, Map after) {
+inline void dots(size_t m, size_t k, const float* x, size_t ldx, const float* w, float bias, float* y) {
   constexpr size_t kParts = 16 / W;    // vectors for the sixteen chains of a row
   constexpr size_t kTogether = W / 2;  // rows whose chains, together, hide the latency of a step
   alignas(64) float sums[16 * 16], turned[16 * 16];
@@ -266,7 +287,6 @@ inline void dots(size_t m, size_t k, const float* x, size_t ldx, const float* w,
         for (size_t l = 0; l < half; ++l) store(turned + l * W, load(turned + l * W) + load(turned + (l + half) * W));
       store(y + top + i, load(turned) + all(bias), firstLanes(height - i < W ? height - i : W));
     }
-    if (after != nullptr) after(y + top, y + top, height);
   }
 }
 

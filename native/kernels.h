@@ -13,7 +13,7 @@ namespace downhill {
 // y = f(x) for n floats; y may be x. A value's bits do not depend on where it stands.
 using Map = void (*)(const float* x, float* y, size_t n);
 
-// c = start + a·b, and then, where `after` is given, c = after(c).
+// c = start + a·b.
 // a is m × k, b is k × n, c m × n, each row-major with the distance of its rows; or transposed in memory.
 struct Product {
   size_t m, n, k;
@@ -27,7 +27,6 @@ struct Product {
   size_t ldc;
   const float* start;  // row i at start + i·ldstart; null for zeros; may be c itself
   size_t ldstart;      // 0: one row for all, as a bias is
-  Map after;           // null for none
   float* scratch;      // kScratchFloats of any content, on a cache line; null costs speed, no bits
 };
 
@@ -49,9 +48,9 @@ struct Kernels {
   // of a, its column of b and its start, and not on where or with what it is computed.
   void (*product)(const Product& p);
 
-  // y[i] = after(bias + Σ_l x[i·ldx + l]·w[l]) for m rows: the layer with one output. Sixteen chains over l mod 16,
+  // y[i] = bias + Σ_l x[i·ldx + l]·w[l] for m rows: the layer with one output. Sixteen chains over l mod 16,
   // added by halves, then the bias: one order for every row, whatever stands beside it.
-  void (*dots)(size_t m, size_t k, const float* x, size_t ldx, const float* w, float bias, float* y, Map after);
+  void (*dots)(size_t m, size_t k, const float* x, size_t ldx, const float* w, float bias, float* y);
 
   // Errors and domains: vmath.h.
   Map exp, log, normalCdf;

@@ -183,8 +183,8 @@ TEST(productsWithoutScratchHaveTheSameBits) {
     Floats with(m * n), without(m * n), scratch(kScratchFloats + kGap);
     float* const aligned = scratch.data() + (16 - reinterpret_cast<uintptr_t>(scratch.data()) / 4 % 16) % 16;
     for (const bool transposed : {false, true}) {
-      Product p = {m,          n,           k, a.data(), k, false,   b.data(), transposed ? k : n,
-                   transposed, with.data(), n, nullptr,  0, nullptr, aligned};
+      Product p = {m,          n,           k, a.data(), k, false,  b.data(), transposed ? k : n,
+                   transposed, with.data(), n, nullptr,  0, aligned};
       kernels().product(p);
       p.c = without.data();
       p.scratch = nullptr;
