@@ -53,8 +53,15 @@ const builders = [
     build: () => {
       const program = path.join(folderOf('cmake-js'), 'bin', 'cmake-js')
       const out = path.join(root, 'build', 'cmake')
-      const done = run(process.execPath, [program, 'build', '--out', out, '--parallel', jobs])
-      return { ...done, file: path.join(out, 'Release', 'downhill.node') }
+      // Configured each time, since what the recipe says may have changed: another OpenBLAS, or none.
+      const steps = ['configure', 'build'].map((step) => [program, step, '--out', out, '--parallel', jobs])
+      let log = ''
+      const ok = steps.every((step) => {
+        const done = run(process.execPath, step)
+        log += done.log
+        return done.ok
+      })
+      return { ok, log, file: path.join(out, 'Release', 'downhill.node') }
     },
   },
   {

@@ -85,7 +85,7 @@ function search() {
   if (process.platform !== 'linux') return none(notes)
   for (const place of [named, distributed, installed]) {
     for (const { library, origin, sha256 } of place(notes)) {
-      const link = [prelinked(library, notes)]
+      const link = [...guards, prelinked(library, notes)]
       const answer = probed(link)
       if (answer.version) {
         return { name: `OpenBLAS ${answer.version}`, origin, sha256, defines: ['DOWNHILL_BLAS=1'], link, notes }
@@ -220,7 +220,8 @@ const called = ['cblas_sgemm', 'openblas_get_config', 'openblas_get_corename', '
 
 /** What OpenBLAS calls by way of native/blas.cc: the environment, and its allocator of scratch buffers. */
 const guarded = ['blas_memory_alloc', 'blas_memory_free']
-const wrapped = ['getenv', ...guarded]
+const wraps = ['getenv', ...guarded].map((name) => `--wrap=${name}`)
+const guards = wraps.map((flag) => `-Wl,${flag}`)
 
 /**
  * The part of an archive that sgemm needs, as one object file of 6 MB that shows these names only; the archive itself
@@ -230,7 +231,7 @@ const wrapped = ['getenv', ...guarded]
 function prelinked(archive, notes) {
   const whole = path.join(kept, 'whole.o')
   const object = path.join(kept, 'openblas.o')
-  const wanted = called.flatMap((name) => ['-u', name]).concat(wrapped.map((name) => `--wrap=${name}`))
+  const wanted = called.flatMap((name) => ['-u', name]).concat(wraps)
   const shown = [...called, ...guarded].map((name) => `--keep-global-symbol=${name}`)
   const steps = [
     () => run('ld', ['-r', '-o', whole, ...wanted, ...aliases(archive), archive]),
@@ -270,8 +271,7 @@ function probed(link) {
   if (!cxx) return { problem: 'cannot be tried without a C++ compiler' }
   const program = path.join(kept, 'probe')
   const sources = ['scripts/openblas-probe.cc', 'native/blas.cc'].map((file) => path.join(root, file))
-  const wraps = wrapped.map((name) => `-Wl,--wrap=${name}`)
-  const args = ['-std=c++17', '-O1', '-DDOWNHILL_BLAS=1', '-pthread', ...sources, ...wraps, ...link, '-o', program]
+  const args = ['-std=c++17', '-O1', '-DDOWNHILL_BLAS=1', '-pthread', ...sources, ...link, '-o', program]
   if (!run(cxx, args).ok) return { problem: 'cannot be linked' }
   const answer = run(program, [], { seconds: 20 })
   fs.rmSync(program)
@@ -282,4 +282,4 @@ function probed(link) {
 
 if (require.main === module) process.stdout.write(`${JSON.stringify(lookAgain(), null, 2)}\n`)
 
-module.exports = { openblas, openblasNow, wrapped }
+module.exports = { openblas, openblasNow }

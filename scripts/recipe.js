@@ -18,7 +18,7 @@
 const fs = require('node:fs')
 const path = require('node:path')
 const { root, folderOf } = require('./tools')
-const { openblas, wrapped } = require('./openblas')
+const { openblas } = require('./openblas')
 
 const linux = process.platform === 'linux'
 const mac = process.platform === 'darwin'
@@ -66,14 +66,8 @@ const cflags = () => [
   '-Wextra',
 ]
 
-/**
- * For whatever the core is linked into. The names wrapped are those that OpenBLAS may reach only by way of the core:
- * native/blas.cc answers for them.
- */
-function ldflags() {
-  if (!linux) return ['-pthread']
-  return ['-pthread', '-static-libstdc++', '-Wl,--gc-sections', ...wrapped.map((name) => `-Wl,--wrap=${name}`)]
-}
+/** For whatever the core is linked into. */
+const ldflags = () => (linux ? ['-pthread', '-static-libstdc++', '-Wl,--gc-sections'] : ['-pthread'])
 
 /** For the addon itself, beside `ldflags`. */
 function addonLdflags() {
