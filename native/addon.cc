@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "blas.h"
+#include "cpu.h"
 #include "engine.h"
 
 namespace downhill {
@@ -699,7 +700,7 @@ napi_value initialize(napi_env env, napi_value exports) {
   napi_value listenTo = nullptr;
   if (napi_create_function(env, "listen", NAPI_AUTO_LENGTH, listen, nullptr, &listenTo) != napi_ok) return nullptr;
   const std::pair<const char*, napi_value> all[] = {
-      {"ops", newOps(env)},        {"blas", newString(env, blas().name)}, {"simd", newString(env, "portable")},
+      {"ops", newOps(env)},        {"blas", newString(env, blas().name)}, {"simd", newString(env, nameOf(simd()))},
       {"Data", Data::define(env)}, {"Engine", EngineObject::define(env)}, {"listen", listenTo}};
   for (const auto& [name, value] : all) {
     if (value == nullptr || napi_set_named_property(env, exports, name, value) != napi_ok) return nullptr;
