@@ -21,6 +21,7 @@ import {
   type Task,
 } from './data/targets'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
+import { startWatch } from './doctor/start'
 import { DownhillError } from './errors'
 import { lossRow } from './losses'
 import { defaultMetric } from './metrics'
@@ -105,6 +106,8 @@ export class FNN<L extends Label = Label> {
   #built: Built | null = null
   #training: Training | null = null
   #carried: Carried | null = null
+  /** Draws the weights as they are; null once they were set or trained. */
+  #drawnBy: number | null
   /** Epochs trained since the last reset, so that no two share an order of rows or a mask. */
   #epochs = 0
 
@@ -112,6 +115,7 @@ export class FNN<L extends Label = Label> {
   constructor(options: ModelOptions<L> = {}) {
     this.#config = readModelOptions(options)
     this.seed = this.#config.seed
+    this.#drawnBy = this.seed
     const { inputs, outputs, layers } = this.#config
     const task = taskOfOptions(this.#config)
     const width = layers?.findLast((layer) => layer.kind === 'dense')?.units ?? outputs
@@ -226,6 +230,7 @@ export class FNN<L extends Label = Label> {
         write: (values) => engine.write(engine.plan.parameters, values),
       },
       suspect: () => firstNonFinite(engine.read(engine.plan.gradients), network.layout),
+      watches: carried ? [] : [startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder })],
     }
     const bound = validation ? [data, validation.data] : [data]
     return { job, engine, recorder, optimizer: settings.optimizer, keepsState, data: bound }
@@ -242,6 +247,7 @@ export class FNN<L extends Label = Label> {
   #conclude(prepared: Prepared, settings: FitSettings, { status, reason }: Outcome): History {
     const { engine, job, recorder, optimizer, keepsState } = prepared
     this.#epochs += recorder.epochs.length
+    if (recorder.steps > 0) this.#drawnBy = null
     const { since, firstStep } = job
     const steps = firstStep + recorder.steps
     this.#carried = keepsState ? { optimizer, state: engine.read(engine.plan.state), steps, since } : null
@@ -320,6 +326,7 @@ export class FNN<L extends Label = Label> {
     this.#refuseBusy('setWeights')
     const { network } = this.#requireBuilt('setWeights')
     network.parameters = writeParameters(layers, network.parameters, network.layout, this.#config.dtype)
+    this.#drawnBy = null
   }
 
   /** Draws the weights afresh, from `seed` or the model's own, and forgets the optimizer's state. */
@@ -329,6 +336,7 @@ export class FNN<L extends Label = Label> {
     this.#carried = null
     this.#epochs = 0
     this.#built?.network.draw(seed, this.#config.initScale)
+    this.#drawnBy = this.#built ? seed : this.seed
   }
 
   /** Layers, shapes and counts as a table. */

@@ -386,7 +386,7 @@ t.test('a history becomes JSON and back', (t) =>
     const net = makeNet(options)
     const history = await net.fit(x, y, { epochs: 3, validation: 0.2 })
     const json = JSON.parse(JSON.stringify(history))
-    const { loss, penalty, gradientNorm, learningRate, valLoss, metrics, seconds } = history
+    const { loss, penalty, gradientNorm, learningRate, valLoss, metrics, seconds, start } = history
     t.strictSame(json, {
       epochs: 3,
       steps: 3,
@@ -401,6 +401,7 @@ t.test('a history becomes JSON and back', (t) =>
       seconds,
       backend: options.backend,
       seed: 4,
+      start,
     })
     t.ok(seconds > 0)
   }),

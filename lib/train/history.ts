@@ -3,6 +3,7 @@
  */
 import type { Report } from '../plan/plan'
 import { plotHistory } from '../plot'
+import { type Start, startToJson } from './start'
 
 export type Status = 'completed' | 'stopped' | 'diverged'
 
@@ -43,6 +44,8 @@ export interface History {
   /** Backend that ran, and the seed that decided everything. */
   readonly backend: string
   readonly seed: number
+  /** What the run began from, and its first step; null where it went on from another, or made no step. */
+  readonly start: Start | null
   /**
    * Draws loss (and valLoss) on a log scale: to a file by its ending (.svg, .png, .html), or, without a path, as a
    * string for the terminal. @throws ERR_OPTION for another ending, ERR_FILE
@@ -102,6 +105,8 @@ export class Recorder {
 
   /** Known once the network is built. */
   backend = ''
+  /** Known after the first step. */
+  start: Start | null = null
 
   constructor(readonly seed: number) {}
 
@@ -126,6 +131,7 @@ export class Recorder {
       seconds: (performance.now() - this.#started) / 1000,
       backend: this.backend,
       seed: this.seed,
+      start: this.start,
     }
     return {
       ...data,
@@ -138,6 +144,7 @@ export class Recorder {
         learningRate: [...data.learningRate],
         valLoss: data.valLoss && [...data.valLoss],
         metrics: Object.fromEntries(Object.entries(metrics).map(([name, values]) => [name, [...values]])),
+        start: data.start && startToJson(data.start),
       }),
     }
   }

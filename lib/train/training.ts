@@ -31,6 +31,21 @@ export interface Job {
   readonly weights: { read(): Floats; write(values: Floats): void }
   /** Where a gradient stopped being finite, in words; null where only the loss did. */
   readonly suspect: () => string | null
+  readonly watches: readonly Watch[]
+}
+
+/**
+ * Somebody who looks at a run from within: between whole steps, where nothing is under way, and only at those asked for.
+ * Steps count from 0, from the beginning of the run. What a watch does changes nothing that is recorded.
+ */
+export interface Watch {
+  /** The next step, `from` or later, that is to be a slice of its own; Infinity where none is. */
+  next(from: number): number
+  /** Before and after such a step. May run slices that change no parameter. */
+  before?(step: number): Loop<void> | undefined
+  after?(step: number, report: Report, learningRate: number): Loop<void> | undefined
+  /** Hears every report of steps `first`, `first + 1`, … made at `learningRate`, while others may be under way. */
+  hear?(first: number, report: Report, learningRate: number): void
 }
 
 export interface Validation {
@@ -54,7 +69,7 @@ export interface Outcome {
  * been collected; to wait for a callback.
  */
 export type Order = { readonly submit: Slice<Bound> } | { readonly collect: true } | { readonly wait: Promise<void> }
-type Loop<T> = Generator<Order, T, Report | undefined>
+export type Loop<T> = Generator<Order, T, Report | undefined>
 
 /** A slice of about this long lets progress be told, and costs nothing measurable (docs/decisions/0001). */
 const SLICE_MS = 50
@@ -82,6 +97,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   let learningRate = settings.learningRate
   let planned = 0
   let inFlight = 0
+  let watched: number | null = null
   let loss = Number.NaN
   const moment = momentOf(job, recorder, orders, {
     get loss() {
@@ -112,8 +128,17 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       yield* tell(callbacks, 'onEpochBegin', moment)
     }
     const depth = isWatched || !job.isAsync ? 1 : pace.depth
-    for (; inFlight < depth && planned < total && !orders.stop; inFlight++) {
-      const steps = Math.min(pace.steps, total - planned)
+    for (; inFlight < depth && planned < total && watched === null && !orders.stop; inFlight++) {
+      const next = Math.min(...job.watches.map((watch) => watch.next(planned)))
+      if (next === planned) {
+        // It begins when all before it is collected, and nothing is submitted behind it.
+        if (inFlight > 0) break
+        watched = planned
+        for (const watch of watchesAt(job, watched)) yield* watch.before?.(watched) ?? []
+      }
+      const left = Math.min(total, watched === null ? next : planned + 1) - planned
+      // A watched step leaves an epoch begun: where somebody looks at its end, it is ended first.
+      const steps = Math.min(pace.steps, left, isWatched ? stepsPerEpoch - (planned % stepsPerEpoch) : left)
       yield { submit: sliceOf(job, planned, steps, stepsPerEpoch, learningRate, inFlight > 0) }
       planned += steps
     }
@@ -121,7 +146,13 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     const report = (yield { collect: true }) as Report
     inFlight--
     pace.learn(report)
+    const first = recorder.steps
     recorder.steps += report.steps
+    for (const watch of job.watches) watch.hear?.(first, report, learningRate)
+    if (watched !== null) {
+      for (const watch of watchesAt(job, watched)) yield* watch.after?.(watched, report, learningRate) ?? []
+      watched = null
+    }
     loss = report.loss[report.loss.length - 1] ?? loss
 
     const ended = sum.add(report, learningRate)
@@ -148,6 +179,10 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   best?.restore()
   yield* tell(callbacks, 'onTrainEnd', moment)
   return outcome
+}
+
+function watchesAt({ watches }: Job, step: number): Watch[] {
+  return watches.filter((watch) => watch.next(step) === step)
 }
 
 /** How much is put into a slice, and how many slices are kept in flight: learnt from how long they take. */

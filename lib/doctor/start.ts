@@ -1,0 +1,132 @@
+/**
+ * The first step of a run, measured from what it left in the engine: activations in the workspace, the update in the
+ * gradient's place, the optimizer's state. Nothing is computed again, and of large nets a part is looked at, so that a
+ * fit does not notice (bench/ledger.ts).
+ */
+import type { Engine } from '../backends/backend'
+import type { Network } from '../network'
+import { optimizerRow } from '../optimizers'
+import type { Tensor } from '../plan/layout'
+import type { Floats, Program, Range, Report } from '../plan/plan'
+import type { Recorder } from '../train/history'
+import type { FitSettings } from '../train/options'
+import type { LayerStart, Start } from '../train/start'
+import type { Watch } from '../train/training'
+import { readParameters } from '../weights'
+import { denseLayers, readActivity } from './activity'
+
+/** Values of units that are read: 170 rows of 192 units. */
+const MOST_VALUES = 1 << 15
+/** Of a unit that fires on one row in ten, 64 rows miss it once in a thousand times. */
+const LEAST_ROWS = 64
+/** Entries of a tensor that are read, in blocks spread evenly over it. */
+const MOST_ENTRIES = 1 << 14
+const BLOCK = 1 << 10
+
+/** A run that begins from an empty optimizer state. */
+interface Beginning {
+  readonly engine: Engine
+  readonly network: Network
+  /** Rows of the first batch. */
+  readonly batch: number
+  readonly settings: Pick<FitSettings, 'optimizer'>
+  /** The seed that drew the weights; null where they were set or trained. */
+  readonly drawnBy: number | null
+  readonly recorder: Recorder
+}
+
+/** Records the start of a run. */
+export function startWatch(beginning: Beginning): Watch {
+  const { engine, network, drawnBy, recorder } = beginning
+  let weights: Start['weights'] = null
+  return {
+    next: (from) => (from === 0 ? 0 : Number.POSITIVE_INFINITY),
+    before() {
+      if (drawnBy === null) weights = readParameters(engine.read(engine.plan.parameters), network.layout)
+      return undefined
+    },
+    after(_, report, learningRate) {
+      if (report.loss.length > 0)
+        recorder.start = { seed: drawnBy, weights, ...measureStart({ ...beginning, report, learningRate }) }
+      return undefined
+    },
+  }
+}
+
+interface FirstStep extends Beginning {
+  readonly learningRate: number
+  readonly report: Report
+}
+
+function measureStart(step: FirstStep): Pick<Start, 'rows' | 'layers'> {
+  const { engine, network, batch, report } = step
+  const { plan } = engine
+  const units = denseLayers(network.model).reduce((sum, layer) => sum + layer.units, 0)
+  const rows = Math.min(batch, plan.capacity, Math.max(LEAST_ROWS, Math.floor(MOST_VALUES / units)))
+  const activity = readActivity(engine, plan.programs.train as Program, network, rows)
+  const isMade = report.steps > 0
+  const layers = denseLayers(network.model).map(({ activation }, layer): LayerStart => {
+    const own = network.layout.tensors.filter((tensor) => placeOf(network, tensor) === layer)
+    const norms = own.map((tensor) => measureTensor(step, tensor, isMade))
+    const { saturated = null, dead = null } = activity.find((other) => other.layer === layer) ?? {}
+    const gradientNorm = Math.sqrt(norms.reduce((sum, { gradient }) => sum + gradient, 0))
+    const weights = norms[own.findIndex(({ spec }) => spec.name === 'weights')]
+    const updateRatio = isMade ? Math.sqrt(weights.update / weights.weight) : 0
+    return { layer, activation, saturated, dead, gradientNorm, updateRatio }
+  })
+  return { rows, layers }
+}
+
+/** Place of a tensor's layer in `weights()`. */
+function placeOf({ model }: Network, { layer }: Tensor): number {
+  return denseLayers({ layers: model.layers.slice(0, layer) }).length
+}
+
+/** Squared norms of gradient, update and weights. */
+interface Squares {
+  readonly gradient: number
+  readonly update: number
+  readonly weight: number
+}
+
+function measureTensor(
+  { engine, settings: { optimizer }, learningRate }: FirstStep,
+  tensor: Tensor,
+  isMade: boolean,
+): Squares {
+  const { gradients, state, trainable } = engine.plan
+  const form = optimizerRow(optimizer).form(optimizer.settings)
+  const { preconditioner: P, coupledDecay, decoupledDecay } = form
+  const c = form.gradient(1)
+  const vHat = P?.isCorrected ? 1 - P.decay : 1
+  const size = tensor.spec.rows * tensor.spec.columns
+  let [gradient, update, weight, seen] = [0, 0, 0, 0]
+  for (const { at, length } of blocksOf(tensor.at, size)) {
+    const read = (from: number): Floats => engine.read({ at: from + at, length })
+    const u = read(gradients.at)
+    const w = read(0)
+    const v = P && isMade ? read(state.at + P.state * trainable.length) : null
+    for (let i = 0; i < length; i++) {
+      // Δw = −η·(u + μ·w) with u = P⁻¹·c·(g + λ·w), no memory yet; after it stands w + Δw. A refused step left g.
+      const before = isMade ? (w[i] + learningRate * u[i]) / (1 - learningRate * decoupledDecay) : w[i]
+      const p = v && P ? Math.sqrt(v[i] / vHat) + P.epsilon : 1
+      const g = isMade ? (u[i] * p) / c - coupledDecay * before : u[i]
+      gradient += g * g
+      update += (w[i] - before) ** 2
+      weight += before * before
+    }
+    seen += length
+  }
+  const scale = size / seen
+  return { gradient: gradient * scale, update: update * scale, weight: weight * scale }
+}
+
+/** All of a tensor, or blocks of it spread evenly. */
+function blocksOf(at: number, size: number): Range[] {
+  if (size <= MOST_ENTRIES) return [{ at, length: size }]
+  const count = MOST_ENTRIES / BLOCK
+  return Array.from({ length: count }, (_, i) => ({
+    at: at + Math.floor((i * (size - BLOCK)) / (count - 1)),
+    length: BLOCK,
+  }))
+}
