@@ -16,6 +16,7 @@ namespace DOWNHILL_SET {
 constexpr size_t W = DOWNHILL_WIDTH;
 typedef float Vec __attribute__((vector_size(DOWNHILL_WIDTH * 4)));
 typedef int32_t Ints __attribute__((vector_size(DOWNHILL_WIDTH * 4)));
+typedef uint32_t Bits __attribute__((vector_size(DOWNHILL_WIDTH * 4)));  // counts modulo 2³², also below 0
 typedef float Anywhere __attribute__((vector_size(DOWNHILL_WIDTH * 4), aligned(4), may_alias));  // no alignment asked
 
 DOWNHILL_INLINE Vec load(const float* p) { return *reinterpret_cast<const Anywhere*>(p); }
