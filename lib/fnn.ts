@@ -22,7 +22,7 @@ import {
 } from './data/targets'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
 import { startWatch } from './doctor/start'
-import { DownhillError } from './errors'
+import { DownhillError, expected, refuseUnknown } from './errors'
 import { lossRow } from './losses'
 import { defaultMetric } from './metrics'
 import { checkNumber, RANGES } from './names'
@@ -32,6 +32,9 @@ import { type Config, type ModelOptions, readModelOptions } from './options'
 import { explainProgram } from './plan/explain'
 import type { Floats, Report, Slice, Table } from './plan/plan'
 import { checkPlotPath } from './plot'
+import { readWhole, writeDurably } from './save/durable'
+import { decodeModel, encodeModel } from './save/model'
+import { decodeTensors, encodeTensors } from './save/safetensors'
 import { summarize } from './summary'
 import { refusePromise } from './train/callbacks'
 import { type History, Recorder } from './train/history'
@@ -354,6 +357,39 @@ export class FNN<L extends Label = Label> {
     return explainProgram(network.trainingPlan(optimizer, rows, isIndexed ? 1 : network.outputs), 'train')
   }
 
+  /**
+   * Writes the model to a safetensors file: parameters, how data are coded and scaled, and its options. Atomic and
+   * durable: after any interruption the old file stands there or the new one. During a fit, the state after a whole step.
+   * @throws ERR_STATE, ERR_FILE
+   */
+  async save(path: string): Promise<void> {
+    const { network, blueprint: plans, codec, coding } = this.#requireBuilt('save')
+    checkPath(path, 'save')
+    const { initializer, l2, standardize, initScale, dtype } = this.#config
+    const { model, loss } = plans
+    const options = { inputs: model.inputs, layers: model.layers, loss, task: coding.task, initializer, l2 }
+    const rest = { standardize, initScale, dtype, seed: this.seed }
+    const saved = { options: { ...options, ...rest }, codec, epochs: this.#epochs }
+    await writeDurably(path, encodeTensors(encodeModel(saved, readParameters(network.parameters, network.layout))))
+  }
+
+  /**
+   * A model from a file that `save` wrote; it predicts the same bits on the same backend.
+   * @param options where it is to run; as in the constructor
+   * @throws ERR_FILE for anything but a whole, unchanged file
+   */
+  static async load(path: string, options: Pick<ModelOptions, 'backend' | 'threads'> = {}): Promise<FNN> {
+    checkPath(path, 'load')
+    refuseUnknown(options, ['backend', 'threads'], 'load')
+    const { model, parameters } = decodeModel(decodeTensors(await readWhole(path), path), path)
+    const net = new FNN({ ...model.options, ...options })
+    const { network } = net.#requireBuilt('load')
+    network.parameters = writeParameters(parameters, network.parameters, network.layout, net.#config.dtype)
+    net.#epochs = model.epochs
+    if (model.codec) net.#built = { ...(net.#built as Built), codec: model.codec, coding: model.codec.coding }
+    return net
+  }
+
   /** Name of the backend that runs this model; null before it is built. */
   get backend(): string | null {
     return this.#built?.network.backendName ?? null
@@ -436,6 +472,10 @@ export class FNN<L extends Label = Label> {
     if (this.#training)
       throw new DownhillError('ERR_BUSY', `Expected an idle model for ${call} but it is training; await its run first.`)
   }
+}
+
+function checkPath(path: unknown, call: string): void {
+  if (typeof path !== 'string' || path === '') throw expected('a path', `the file of ${call}`, path)
 }
 
 /** The coding of a net that has seen no y. */
