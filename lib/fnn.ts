@@ -20,8 +20,12 @@ import {
   type Targets,
   type Task,
 } from './data/targets'
+import { diagnose } from './doctor/diagnose'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
+import { type DiagnoseOptions, readDiagnoseOptions } from './doctor/options'
+import type { Diagnosis } from './doctor/report'
 import { startWatch } from './doctor/start'
+import type { Limits, Program, Trained } from './doctor/subject'
 import { DownhillError, expected, refuseUnknown } from './errors'
 import { lossRow } from './losses'
 import { defaultMetric } from './metrics'
@@ -106,6 +110,8 @@ export class FNN<L extends Label = Label> {
   /** Decides every random number: start, shuffles, splits, masks. */
   readonly seed: number
   readonly #config: Config
+  /** As given: what a diagnosis changes and builds again. */
+  readonly #options: ModelOptions
   #built: Built | null = null
   #training: Training | null = null
   #carried: Carried | null = null
@@ -117,6 +123,7 @@ export class FNN<L extends Label = Label> {
   /** @throws ERR_OPTION, ERR_SHAPE; ERR_BACKEND where the backend asked for is not there */
   constructor(options: ModelOptions<L> = {}) {
     this.#config = readModelOptions(options)
+    this.#options = { ...options } as ModelOptions
     this.seed = this.#config.seed
     this.#drawnBy = this.seed
     const { inputs, outputs, layers } = this.#config
@@ -330,6 +337,48 @@ export class FNN<L extends Label = Label> {
     const { network } = this.#requireBuilt('setWeights')
     network.parameters = writeParameters(layers, network.parameters, network.layout, this.#config.dtype)
     this.#drawnBy = null
+  }
+
+  /**
+   * Why the loss does not fall as it should: the program is run again, then without each suspected fault, and what makes
+   * it better is named. Silent where nothing does. The model is not changed. @throws as `fit` rejects
+   */
+  async diagnose(x: Inputs, y: Targets, options: DiagnoseOptions = {}): Promise<Diagnosis> {
+    const { fit, settings, history, theirs, budget } = readDiagnoseOptions(options)
+    const { features, targets } = this.#read(x, y)
+    const isDrawn = this.#drawnBy === this.seed || this.#epochs > 0
+    const weights = this.#built && !isDrawn ? this.weights() : null
+    const model = { ...this.#options, seed: this.seed }
+    const subject = { model, fit, features, targets, weights, train: FNN.#train }
+    const check = theirs === undefined ? null : await this.checkGradients(x, y, { theirs })
+    return diagnose(subject, { settings, history, budget, check })
+  }
+
+  /** Trains a program on a copy, for the doctor. */
+  static async #train({ model, fit }: Program, x: Inputs, y: Targets, { weights, seconds }: Limits): Promise<Trained> {
+    const net = new FNN({ threads: 1, ...model })
+    if (weights) {
+      // One step at rate 0 builds the network; it is not an epoch of the run.
+      await net.fit(x, y, { epochs: 1, learningRate: 0 })
+      net.setWeights(weights)
+      net.#epochs = 0
+    }
+    const run = net.fit(x, y, fit)
+    const timer = seconds === undefined ? undefined : setTimeout(() => run.stop(), 1000 * seconds)
+    const history = await run
+    clearTimeout(timer)
+    const { network, codec, blueprint } = net.#requireCodec('diagnose', y)
+    return {
+      history,
+      network,
+      blueprint,
+      coding: codec.coding,
+      table: net.#table(x, y, 'diagnose'),
+      score(x, y) {
+        const { accuracy, r2 = Number.NaN } = net.evaluate(x, y)
+        return accuracy ?? r2
+      },
+    }
   }
 
   /** Draws the weights afresh, from `seed` or the model's own, and forgets the optimizer's state. */

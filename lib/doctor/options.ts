@@ -1,0 +1,49 @@
+/**
+ * What `diagnose` may be asked, read and checked.
+ */
+import { expected, refuseUnknown } from '../errors'
+import { checkNumber, RANGES } from '../names'
+import type { History } from '../train/history'
+import { type FitOptions, type FitSettings, readFitOptions } from '../train/options'
+import type { Theirs } from './theirs'
+
+/** Options of `diagnose`. */
+export interface DiagnoseOptions {
+  /** Those of the `fit` in question. @default those of `fit`; epochs and rate as in `history`, where it is given */
+  fit?: FitOptions
+  /** What that `fit` returned. */
+  history?: Pick<History, 'loss'> & Partial<History>
+  /** What was computed elsewhere at `net.weights()`, as for `checkGradients`. */
+  theirs?: Theirs | readonly unknown[]
+  /** Seconds that trials may take; the examination itself, at least one run of the program, comes on top. @default 30 */
+  budget?: number
+}
+
+export interface DiagnoseSettings {
+  readonly fit: FitOptions
+  readonly settings: FitSettings
+  readonly history: NonNullable<DiagnoseOptions['history']> | null
+  readonly theirs: DiagnoseOptions['theirs']
+  readonly budget: number
+}
+
+/** @throws ERR_OPTION */
+export function readDiagnoseOptions(options: unknown): DiagnoseSettings {
+  refuseUnknown(options, ['fit', 'history', 'theirs', 'budget'], 'diagnose')
+  const { fit = {}, history, theirs, budget = 30 } = options as DiagnoseOptions
+  if (history !== undefined && (typeof history !== 'object' || history === null || !('loss' in history)))
+    throw expected('a history such as fit returns', 'history', history)
+  const rate = history?.learningRate?.[0]
+  const known: FitOptions = {
+    ...(history !== undefined && history.loss.length > 0 && { epochs: history.loss.length }),
+    ...(rate !== undefined && { learningRate: rate }),
+    ...fit,
+  }
+  return {
+    fit: known,
+    settings: readFitOptions(known),
+    history: history ?? null,
+    theirs,
+    budget: checkNumber(budget, RANGES.positive, 'budget'),
+  }
+}

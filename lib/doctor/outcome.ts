@@ -1,0 +1,142 @@
+/**
+ * Outcomes: what became of a run, read off its losses alone.
+ *
+ * Five classes, tried in order; the first that holds is the outcome. A rise is ΔL > τ·|L|: below τ it is rounding, and
+ * nothing here counts it. Why a loss rose is not asked here, nor can losses alone answer it.
+ */
+import type { LossSpec } from '../losses'
+import { lossRow } from '../losses'
+import type { Dtype, Table } from '../plan/plan'
+import { rises } from '../plot'
+
+export type Outcome = 'diverging' | 'stalled' | 'monotone' | 'edgeOfStability' | 'transient'
+
+/** τ of a rise, by the type that the losses were computed in. */
+export const TOLERANCE: { readonly [D in Dtype]: number } = { float32: 1e-5, float64: 1e-12 }
+
+export interface OutcomeOptions {
+  /** τ. @default that of float32 */
+  readonly tolerance?: number
+  /** The loss of the best constant prediction; without it no run is called stalled. */
+  readonly chance?: number
+}
+
+/** All that a class is decided by. `last` is the first index of the last half, `end` the median of the last tenth. */
+interface Curve {
+  readonly losses: ArrayLike<number>
+  readonly end: number
+  readonly tolerance: number
+  readonly chance: number
+  readonly rises: readonly number[]
+  readonly half: number
+}
+
+interface OutcomeRow {
+  readonly outcome: Outcome
+  readonly synopsis: string
+  holds(curve: Curve): boolean
+}
+
+/** Share of the steps of the last half from which on rises are a regime and no accident (Cohen et al. 2021). */
+const EDGE_SHARE = 0.1
+/** Of chance: above it nothing has been learned that counts. */
+const STALLED_SHARE = 0.95
+/** Less change than this over the last half is none. */
+const STALLED_CHANGE = 0.01
+
+/** In order: the first row that holds is the outcome. */
+export const OUTCOMES: readonly OutcomeRow[] = [
+  {
+    outcome: 'diverging',
+    synopsis: 'became infinite or NaN, or ended above where it began',
+    holds: ({ losses, end, tolerance }) =>
+      Array.prototype.some.call(losses, (loss: number) => !Number.isFinite(loss)) ||
+      end - losses[0] > tolerance * Math.abs(losses[0]),
+  },
+  {
+    outcome: 'stalled',
+    synopsis: 'stays where a constant prediction stands',
+    holds: ({ losses, end, chance, half }) =>
+      end >= STALLED_SHARE * chance &&
+      Math.abs(losses[losses.length - 1] - losses[half]) < STALLED_CHANGE * Math.abs(losses[half]),
+  },
+  { outcome: 'monotone', synopsis: 'never rose', holds: (curve) => curve.rises.length === 0 },
+  {
+    outcome: 'edgeOfStability',
+    synopsis: 'rises again and again, and falls in the long run',
+    holds: ({ losses, rises: at, half }) =>
+      at.filter((i) => i > half).length >= EDGE_SHARE * (losses.length - 1 - half),
+  },
+  { outcome: 'transient', synopsis: 'rose, and ended lower', holds: () => true },
+]
+
+/** The class of the losses L₀ … L_T of one run, taken on the same rows; of a mini-batch run: on a fixed sample. */
+export function classify(losses: ArrayLike<number>, options: OutcomeOptions = {}): Outcome {
+  const { tolerance = TOLERANCE.float32, chance = Number.POSITIVE_INFINITY } = options
+  const half = Math.floor((losses.length - 1) / 2)
+  const curve = { losses, end: endOf(losses), tolerance, chance, rises: rises(losses, tolerance), half }
+  return (OUTCOMES.find((row) => row.holds(curve)) as OutcomeRow).outcome
+}
+
+/** E: the median of the last tenth of the losses, of one at least. */
+export function endOf(losses: ArrayLike<number>): number {
+  const count = Math.max(1, Math.floor(losses.length / 10))
+  return median(Array.from({ length: count }, (_, i) => losses[losses.length - count + i]))
+}
+
+/** The middle value, the mean of both middle ones for an even count; NaN of none. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+// ---------------------------------------------------------------------------------------------------- chance
+
+/** Mean loss of one column of targets under its best constant prediction. */
+const CONSTANTS: { readonly [K in LossSpec['kind']]: (column: readonly number[], delta: number) => number } = {
+  mse: (column) => {
+    const centre = mean(column)
+    return mean(column.map((t) => (t - centre) ** 2))
+  },
+  mae: (column) => {
+    const middle = median(column)
+    return mean(column.map((t) => Math.abs(t - middle)))
+  },
+  huber: (column, delta) => {
+    const at = (z: number): number =>
+      mean(column.map((t) => (Math.abs(t - z) <= delta ? 0.5 * (t - z) ** 2 : delta * (Math.abs(t - z) - 0.5 * delta))))
+    let [low, high] = [Math.min(...column), Math.max(...column)]
+    // Convex in z: each turn keeps two thirds, sixty turns all the digits there are.
+    for (let turn = 0; turn < 60; turn++) {
+      const [a, b] = [low + (high - low) / 3, high - (high - low) / 3]
+      if (at(a) < at(b)) high = b
+      else low = a
+    }
+    return at((low + high) / 2)
+  },
+  binaryCrossEntropy: (column) => entropy(mean(column)) + entropy(1 - mean(column)),
+  crossEntropy: (column) => entropy(mean(column)),
+}
+
+/** Chance: the loss, as configured, of the best prediction that does not look at x: entropy, variance, … */
+export function chanceLoss(spec: LossSpec, { y, rows, targets }: Pick<Table, 'y' | 'rows' | 'targets'>): number {
+  const isIndexed = lossRow(spec).classTargets === 'index' && targets === 1
+  const columns = isIndexed
+    ? [...countEach(y ?? []).values()].map((count) => [count / rows])
+    : Array.from({ length: targets }, (_, c) => Array.from({ length: rows }, (_, r) => y?.[r * targets + c] ?? 0))
+  const total = columns.reduce((sum, column) => sum + CONSTANTS[spec.kind](column, spec.delta ?? 1), 0)
+  const perRow = spec.kind === 'crossEntropy' ? total : total / columns.length
+  const terms = spec.reduction === 'mean' ? 1 : spec.kind === 'crossEntropy' ? rows : rows * targets
+  return spec.scale * perRow * terms
+}
+
+function countEach(values: ArrayLike<number>): Map<number, number> {
+  const counts = new Map<number, number>()
+  for (let i = 0; i < values.length; i++) counts.set(values[i], (counts.get(values[i]) ?? 0) + 1)
+  return counts
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length
+/** −p log p. */
+const entropy = (p: number): number => (p > 0 ? -p * Math.log(p) : 0)

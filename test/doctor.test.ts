@@ -1,0 +1,139 @@
+/**
+ * The doctor: classes of outcomes, sweeps, what a bare curve tells, and diagnoses of a few programs of the corpus.
+ * The whole corpus is `npm run doctor:score`.
+ */
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DownhillError, dense, diagnoseCurve, FNN, sweep } from 'downhill'
+import t from 'tap'
+import { chanceLoss, classify } from '../lib/doctor/outcome'
+import { HEALTHY, OPEN, SICK } from './doctor/cases'
+import { diagnoseProgram, tallyOf } from './doctor/score'
+
+const steps = (n: number, loss: (i: number) => number): number[] => Array.from({ length: n }, (_, i) => loss(i))
+
+t.test('five outcomes, in order', async (t) => {
+  const chance = 0.69
+  const rows: [string, number[], string][] = [
+    ['one NaN is enough', [1, Number.NaN, 0.5], 'diverging'],
+    ['ended higher', steps(100, (i) => 1 + i / 100), 'diverging'],
+    ['stays at chance', steps(100, () => 0.69), 'stalled'],
+    ['a plateau below chance', steps(100, (i) => (i < 10 ? 1 - i * 0.05 : 0.5)), 'monotone'],
+    ['falls', steps(100, (i) => 1 / (1 + i)), 'monotone'],
+    ['rounding', steps(100, (i) => (1 / (1 + i)) * (1 + 1e-7 * (i % 2))), 'monotone'],
+    ['saws and falls', steps(100, (i) => (1 + 0.2 * (i % 2)) / (1 + i / 20)), 'edgeOfStability'],
+    ['one jump', steps(100, (i) => (i === 3 ? 6 : 1 / (1 + i))), 'transient'],
+    ['a jump in the last half', steps(100, (i) => (i === 80 ? 6 : 1 / (1 + i))), 'transient'],
+  ]
+  for (const [says, losses, outcome] of rows) t.equal(classify(losses, { chance }), outcome, says)
+  t.equal(classify([1, 1 + 1e-7, 0.5], { tolerance: 1e-12 }), 'transient', 'float64 counts smaller rises')
+})
+
+t.test('chance is the loss of a constant', async (t) => {
+  const y = Float64Array.of(0, 0, 0, 1)
+  const table = { y, rows: 4, targets: 1 }
+  const spec = (
+    kind: 'mse' | 'mae' | 'binaryCrossEntropy' | 'crossEntropy' | 'huber',
+    reduction: 'mean' | 'sum' = 'mean',
+  ) => ({ kind, reduction, scale: 1 }) as const
+  const entropy = -0.25 * Math.log(0.25) - 0.75 * Math.log(0.75)
+  near(t, chanceLoss(spec('mse'), table), 3 / 16)
+  near(t, chanceLoss(spec('mse', 'sum'), table), 3 / 4)
+  near(t, chanceLoss(spec('mae'), table), 1 / 4)
+  near(t, chanceLoss(spec('huber'), table), 3 / 32)
+  near(t, chanceLoss(spec('binaryCrossEntropy'), table), entropy)
+  near(t, chanceLoss(spec('crossEntropy'), table), entropy)
+})
+
+t.test('a sweep finds where w² diverges', async (t) => {
+  const only = dense(1, 'linear', { initializer: { kind: 'constant', value: 2 }, bias: false })
+  const { runs, plot } = await sweep({
+    model: { inputs: 1, layers: [only], loss: 'mse', dtype: 'float64' },
+    fit: { epochs: 60 },
+    x: [1, 1],
+    y: [0, 0],
+    learningRate: [0.1, 0.9, 1.1],
+    initScale: [1, 2],
+    seeds: 2,
+  })
+  t.equal(runs.length, 12)
+  for (const run of runs) {
+    t.equal(run.outcome, run.learningRate > 1 ? 'diverging' : 'monotone', `at ${run.learningRate}`)
+    t.equal(run.predicted, run.outcome)
+    t.equal(run.loss[0], 4 * run.initScale ** 2)
+  }
+  t.match(plot(), /DD/)
+  const path = join(mkdtempSync(join(tmpdir(), 'downhill-')), 'sweep.html')
+  t.equal(plot(path), path)
+  t.ok(existsSync(path))
+  t.match(readFileSync(path, 'utf8'), /diverging/)
+  await t.rejects(sweep({ x: [1], y: [1], learningRate: [] }), { code: 'ERR_OPTION' })
+})
+
+t.test('a bare curve tells little, and says so', async (t) => {
+  const diverged = diagnoseCurve([1, 2, 4, 8, 16])
+  t.equal(diverged.verdict, 'diverging')
+  t.equal(diverged.findings.length, 1)
+  const calm = diagnoseCurve(steps(50, (i) => 1 / (1 + i)))
+  t.equal(calm.verdict, 'healthy')
+  t.same(calm.findings, [])
+  for (const { notes } of [diverged, calm]) t.ok(notes.some(({ id }) => id === 'curve_only'))
+  t.equal(diagnoseCurve(steps(100, (i) => (1 + 0.2 * (i % 2)) / (1 + i / 20))).findings.length, 0)
+  t.throws(() => diagnoseCurve([1]), DownhillError)
+  t.throws(() => diagnoseCurve('1, 2, 3' as unknown as number[]), { code: 'ERR_OPTION' })
+})
+
+t.test('a diagnosis of the net: verdict, text, page; and the model is as it was', async (t) => {
+  const test = OPEN.find(({ id }) => id === 'tdc-ips15')!
+  const { diagnosis, made } = await diagnoseProgram(test, test.program, 1)
+  const [first] = diagnosis.findings
+  t.ok(test.labels.includes(first.id), first.id)
+  t.not(diagnosis.verdict, 'healthy')
+  t.ok(first.confidence > 0 && first.confidence <= 1)
+  t.ok((first.proof?.after.score ?? 0) > 0.9)
+  t.match(diagnosis.full(), first.id)
+  t.match(diagnosis.brief(), first.says)
+  t.match(diagnosis.html(), /<svg/)
+  t.notMatch(diagnosis.html(), /https?:\/\/(?!www\.w3\.org|github\.com)/, 'nothing is loaded from elsewhere')
+  const net = new FNN(made.model)
+  await net.fit(made.data.x, made.data.y, { ...made.fit, epochs: 2 })
+  const before = net.weights()
+  await net.diagnose(made.data.x, made.data.y, { fit: made.fit, budget: 1 })
+  t.strictSame(net.weights(), before)
+  await t.rejects(net.diagnose(made.data.x, made.data.y, { budgett: 1 } as object), { code: 'ERR_OPTION' })
+})
+
+/** The short form of the score: one case of a kind, one seed. */
+const SHORT = [
+  'qa-dsse73797-db1',
+  'qa-statsse432707',
+  'bad_init_constant on ball',
+  'forward_wrong on plane',
+  'gradient_sign on asker',
+  'labels_shuffled on blobs',
+  'loss_broadcast on plane',
+  'lr_too_low on asker',
+  'missing_activation on sine',
+  'single_class_labels on asker',
+  'wrong_output_activation on plane',
+  'healthy: momentum',
+  'healthy: batch noise',
+  'healthy: overlapping classes',
+  'healthy: four rows',
+]
+
+t.test('the short form of the score', { timeout: 120_000 }, async (t) => {
+  const cases = [...OPEN, ...SICK, ...HEALTHY].filter(({ id }) => SHORT.includes(id))
+  t.equal(cases.length, SHORT.length)
+  const tally = await tallyOf(cases, 1, (line) => t.comment(line))
+  t.equal(tally.found, tally.sick, 'every sick program is found')
+  t.equal(tally.first, tally.sick, 'and the first finding is true')
+  t.equal(tally.falseReports, 0, 'the others are met with silence')
+})
+
+function near(t: Pick<Tap, 'ok'>, ours: number, exact: number): void {
+  t.ok(Math.abs(ours - exact) < 1e-9, `${ours} is ${exact}`)
+}
+
+type Tap = typeof t
