@@ -47,7 +47,7 @@ struct Function {
 
 // silu and gelu multiply x with a factor that becomes denormal first.
 const Function kFunctions[] = {
-    {"exp", [](const Kernels& k) { return k.exp; }, [](double x) { return std::exp(x); }, 1, 0},
+    {"exp", [](const Kernels& k) { return k.exp; }, [](double x) { return std::exp(x); }, 1.1, 0},
     {"log", [](const Kernels& k) { return k.log; }, [](double x) { return std::log(x); }, 1, 0},
     {"normalCdf", [](const Kernels& k) { return k.normalCdf; }, normalCdf, 8, 0},
     {"elu", [](const Kernels& k) { return activation(k, "elu").forward; },
