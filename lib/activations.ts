@@ -32,6 +32,8 @@ export interface Activation {
   forward(x: Floats, y: Floats, rows: number, width: number): void
   /** dx = dy ⊙ f'(v), with v the x or y named by `keeps`; dx may be dy. */
   backward(v: Floats, dy: Floats, dx: Floats, rows: number, width: number): void
+  /** Rdx = f'(v) ⊙ Rdy + f''(v) ⊙ Rx ⊙ dy, the tangent of `backward`; Rdx may be Rdy. */
+  backwardTangent(v: Floats, Rx: Floats, dy: Floats, Rdy: Floats, Rdx: Floats, rows: number, width: number): void
 }
 
 /** A region of an activation's values, told by the value that the row keeps. */
@@ -42,13 +44,14 @@ export interface Region {
 
 type Traits = Partial<Pick<Activation, 'isProbability' | 'isIdentity' | 'kinks' | 'saturated' | 'dead'>>
 
-/** A row from a scalar function and its derivative as a function of what the row keeps. */
+/** A row from a scalar function and its two derivatives as functions of what the row keeps. */
 function elementwise(
   name: string,
   synopsis: string,
   keeps: 'output' | 'input',
   f: (x: number) => number,
   df: (v: number) => number,
+  d2f: (v: number) => number,
   traits: Traits = {},
 ): Activation {
   return {
@@ -61,6 +64,9 @@ function elementwise(
     },
     backward(v, dy, dx, rows, width) {
       for (let i = 0; i < rows * width; i++) dx[i] = dy[i] * df(v[i])
+    },
+    backwardTangent(v, Rx, dy, Rdy, Rdx, rows, width) {
+      for (let i = 0; i < rows * width; i++) Rdx[i] = Rdy[i] * df(v[i]) + Rx[i] * dy[i] * d2f(v[i])
     },
   }
 }
@@ -105,6 +111,22 @@ const softmax: Activation = {
       for (let i = from; i < to; i++) dx[i] = y[i] * (dy[i] - dot)
     }
   },
+  // The Jacobian is symmetric, so that Ry comes from Rx as dx from dy.
+  backwardTangent(y, Rx, dy, Rdy, Rdx, rows, width) {
+    for (let r = 0; r < rows; r++) {
+      const from = r * width
+      const to = from + width
+      let mean = 0
+      let dot = 0
+      for (let i = from; i < to; i++) {
+        mean += y[i] * Rx[i]
+        dot += y[i] * dy[i]
+      }
+      let Rdot = 0
+      for (let i = from; i < to; i++) Rdot += y[i] * ((Rx[i] - mean) * dy[i] + Rdy[i])
+      for (let i = from; i < to; i++) Rdx[i] = y[i] * ((Rx[i] - mean) * (dy[i] - dot) + Rdy[i] - Rdot)
+    }
+  },
 }
 
 const ROWS: readonly Activation[] = [
@@ -114,6 +136,7 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => x,
     () => 1,
+    () => 0,
     { isIdentity: true },
   ),
   // Written so that NaN stays NaN, and with slope 0 at 0.
@@ -123,6 +146,7 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => Math.max(0, x),
     (y) => (y <= 0 ? 0 : 1),
+    () => 0,
     { kinks: [0], dead: { says: 'y = 0', holds: (y) => y === 0 } },
   ),
   elementwise(
@@ -131,6 +155,7 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => (x > 0 ? x : LEAK * x),
     (y) => (y > 0 ? 1 : LEAK),
+    () => 0,
     { kinks: [0] },
   ),
   elementwise(
@@ -139,6 +164,7 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => (x > 0 ? x : Math.expm1(x)),
     (y) => (y > 0 ? 1 : y + 1),
+    (y) => (y > 0 ? 0 : y + 1),
     { kinks: [0], saturated: { says: 'y < −0.99', holds: (y) => y < -0.99 } },
   ),
   elementwise(
@@ -147,21 +173,34 @@ const ROWS: readonly Activation[] = [
     'output',
     (x) => SELU_SCALE * (x > 0 ? x : SELU_ALPHA * Math.expm1(x)),
     (y) => (y > 0 ? SELU_SCALE : y + SELU_SCALE * SELU_ALPHA),
+    (y) => (y > 0 ? 0 : y + SELU_SCALE * SELU_ALPHA),
     { kinks: [0], saturated: { says: 'y < −0.99·s·α', holds: (y) => y < -0.99 * SELU_SCALE * SELU_ALPHA } },
   ),
-  elementwise('sigmoid', 'y = 1 / (1 + e^−x)', 'output', logistic, (y) => y * (1 - y), {
-    isProbability: true,
-    saturated: { says: '|y − ½| > 0.49', holds: (y) => Math.abs(y - 0.5) > 0.49 },
-  }),
-  elementwise('tanh', 'y = tanh x', 'output', Math.tanh, (y) => 1 - y * y, {
-    saturated: { says: '|y| > 0.99', holds: (y) => Math.abs(y) > 0.99 },
-  }),
+  elementwise(
+    'sigmoid',
+    'y = 1 / (1 + e^−x)',
+    'output',
+    logistic,
+    (y) => y * (1 - y),
+    (y) => y * (1 - y) * (1 - 2 * y),
+    { isProbability: true, saturated: { says: '|y − ½| > 0.49', holds: (y) => Math.abs(y - 0.5) > 0.49 } },
+  ),
+  elementwise(
+    'tanh',
+    'y = tanh x',
+    'output',
+    Math.tanh,
+    (y) => 1 - y * y,
+    (y) => -2 * y * (1 - y * y),
+    { saturated: { says: '|y| > 0.99', holds: (y) => Math.abs(y) > 0.99 } },
+  ),
   elementwise(
     'softplus',
     'y = log(1 + e^x)',
     'output',
     (x) => (x > SOFTPLUS_LINEAR ? x : Math.log1p(Math.exp(x))),
     (y) => (y > SOFTPLUS_LINEAR ? 1 : -Math.expm1(-y)),
+    (y) => (y > SOFTPLUS_LINEAR ? 0 : -Math.expm1(-y) * Math.exp(-y)),
   ),
   elementwise(
     'silu',
@@ -169,6 +208,7 @@ const ROWS: readonly Activation[] = [
     'input',
     (x) => x * logistic(x),
     (x) => logistic(x) * (1 + x * logistic(-x)),
+    (x) => logistic(x) * logistic(-x) * (2 + x * (logistic(-x) - logistic(x))),
   ),
   elementwise(
     'gelu',
@@ -176,6 +216,7 @@ const ROWS: readonly Activation[] = [
     'input',
     (x) => x * normalCdf(x),
     (x) => normalCdf(x) + x * normalPdf(x),
+    (x) => 2 * normalPdf(x) - x * (x * normalPdf(x)), // so bracketed, no x² overflows
   ),
   softmax,
 ]

@@ -22,8 +22,16 @@ import {
 } from './data/targets'
 import { diagnose } from './doctor/diagnose'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
+import {
+  type LearningRateLimits,
+  type LimitOptions,
+  learningRateLimits,
+  readLimitOptions,
+  takeRows,
+} from './doctor/limits'
 import { type DiagnoseOptions, readDiagnoseOptions } from './doctor/options'
 import type { Diagnosis } from './doctor/report'
+import { readSharpnessOptions, type Sharpness, type SharpnessOptions, sharpness } from './doctor/sharpness'
 import { startWatch } from './doctor/start'
 import type { Limits, Program, Trained } from './doctor/subject'
 import { DownhillError, expected, refuseUnknown } from './errors'
@@ -31,7 +39,7 @@ import { lossRow } from './losses'
 import { defaultMetric } from './metrics'
 import { checkNumber, RANGES } from './names'
 import { firstNonFinite, Network } from './network'
-import type { OptimizerSpec } from './optimizers'
+import { type OptimizerSpec, readOptimizer } from './optimizers'
 import { type Config, type ModelOptions, readModelOptions } from './options'
 import { explainProgram } from './plan/explain'
 import type { Floats, Report, Slice, Table } from './plan/plan'
@@ -281,7 +289,8 @@ export class FNN<L extends Label = Label> {
 
   #carriedFor(optimizer: OptimizerSpec): Carried | null {
     const carried = this.#carried
-    return carried && JSON.stringify(carried.optimizer) === JSON.stringify(optimizer) ? carried : null
+    const meaning = ({ kind, settings }: OptimizerSpec): string => JSON.stringify([kind, settings])
+    return carried && meaning(carried.optimizer) === meaning(optimizer) ? carried : null
   }
 
   // -------------------------------------------------------------------------------------------------- looking
@@ -456,6 +465,31 @@ export class FNN<L extends Label = Label> {
     return checkGradients({ network, blueprint: plans, codec, table, seed: this.seed }, options)
   }
 
+  /**
+   * The largest eigenvalues, by value, of the Hessian of the objective on x and y: data loss and penalty, no dropout, at
+   * the weights as they are at the call. Full-batch descent on a quadratic is stable below a rate of 2 / values[0].
+   * Rejects with ERR_DIVERGED where the objective or its derivatives are not finite.
+   */
+  async sharpness(x: Inputs, y: Targets, options: SharpnessOptions = {}): Promise<Sharpness> {
+    const settings = readSharpnessOptions(options)
+    const { network } = this.#requireBuilt('sharpness')
+    return sharpness(network, this.#table(x, y, 'sharpness'), settings, this.seed)
+  }
+
+  /**
+   * The learning rates that the next step and a neighbourhood allow an optimizer: with the state that a partialFit kept
+   * for it, else before its first step. Objective, weights and rejections are those of `sharpness`.
+   */
+  async learningRateLimits(x: Inputs, y: Targets, options: LimitOptions = {}): Promise<LearningRateLimits> {
+    const { optimizer: asked, rows } = readLimitOptions(options)
+    const { network } = this.#requireBuilt('learningRateLimits')
+    const optimizer = asked ?? this.#carried?.optimizer ?? readOptimizer('sgd')
+    const carried = this.#carriedFor(optimizer)
+    const state = carried && { vectors: carried.state, steps: carried.steps }
+    const table = takeRows(this.#table(x, y, 'learningRateLimits'), rows, this.seed)
+    return learningRateLimits(network, table, optimizer, state, this.seed)
+  }
+
   // -------------------------------------------------------------------------------------------------- inside
 
   #networkFor(plans: Blueprint): Network {
@@ -554,7 +588,7 @@ async function drive(loop: ReturnType<typeof training>, engine: Engine, tell: ()
     const order = next.value
     let report: Report | undefined
     if ('submit' in order) {
-      const promise = engine.runAsync(order.submit)
+      const promise = (order.on ?? engine).runAsync(order.submit)
       promise.catch(() => {}) // it is told to who collects it
       flight.push(promise)
     } else if ('wait' in order) await order.wait
@@ -568,13 +602,13 @@ async function drive(loop: ReturnType<typeof training>, engine: Engine, tell: ()
 
 /** Carries them out on this thread; nothing is submitted ahead here. */
 function driveHere(loop: ReturnType<typeof training>, engine: Engine): Outcome {
-  let slice: Slice<Bound> | null = null
+  let run = (): Report | undefined => undefined
   let next = loop.next()
   while (!next.done) {
     const order = next.value
     if ('wait' in order) refusePromise()
-    if ('submit' in order) slice = order.submit
-    next = loop.next('collect' in order && slice ? engine.run(slice) : undefined)
+    if ('submit' in order) run = () => (order.on ?? engine).run(order.submit)
+    next = loop.next('collect' in order ? run() : undefined)
   }
   return next.value
 }

@@ -12,12 +12,12 @@ import type { Floats } from './plan/plan'
 
 // ---------------------------------------------------------------------------------------------------- kernels
 
-/** Computes s·Σ l(z, t) over `rows` rows of O outputs and T target columns; writes dz = s·∂l/∂z where wanted. */
 export interface LossKernel {
   readonly name: string
   readonly synopsis: string
   /** The |z − t| at which the slope, or the slope of the slope, jumps: finite differences must not step over one. */
   kink?(parameter: number): number
+  /** s·Σ l(z, t) over `rows` rows of O outputs and T target columns; writes dz = s·∂l/∂z where wanted. */
   compute(
     z: Floats,
     t: Floats,
@@ -28,14 +28,27 @@ export interface LossKernel {
     s: number,
     parameter: number,
   ): number
+  /** Rdz = s·(∂²l/∂z²)·Rz: the tangent of dz. */
+  tangent(
+    z: Floats,
+    t: Floats,
+    Rz: Floats,
+    Rdz: Floats,
+    rows: number,
+    O: number,
+    T: number,
+    s: number,
+    parameter: number,
+  ): void
 }
 
-/** A kernel from a scalar loss and its derivative in z; O targets a row. */
+/** A kernel from a scalar loss and its two derivatives in z; O targets a row. */
 function elementwise(
   name: string,
   synopsis: string,
   l: (z: number, t: number, parameter: number) => number,
   dl: (z: number, t: number, parameter: number) => number,
+  d2l: (z: number, t: number, parameter: number) => number,
   kink?: (parameter: number) => number,
 ): LossKernel {
   return {
@@ -47,6 +60,9 @@ function elementwise(
       for (let i = 0; i < rows * O; i++) sum += l(z[i], t[i], parameter)
       if (dz) for (let i = 0; i < rows * O; i++) dz[i] = s * dl(z[i], t[i], parameter)
       return s * sum
+    },
+    tangent(z, t, Rz, Rdz, rows, O, _T, s, parameter) {
+      for (let i = 0; i < rows * O; i++) Rdz[i] = s * d2l(z[i], t[i], parameter) * Rz[i]
     },
   }
 }
@@ -79,6 +95,26 @@ const crossEntropyLogits: LossKernel = {
     }
     return s * sum
   },
+  // With p the softmax of z: the mass of the targets times p ⊙ (Rz − Σ p·Rz).
+  tangent(z, t, Rz, Rdz, rows, O, T, s) {
+    for (let r = 0; r < rows; r++) {
+      const from = r * O
+      const largest = largestOf(z, from, from + O)
+      let total = 0
+      let dot = 0
+      let mass = 0
+      for (let o = 0; o < O; o++) {
+        const e = Math.exp(z[from + o] - largest)
+        total += e
+        dot += e * Rz[from + o]
+        mass += targetOf(t, r, o, O, T)
+      }
+      for (let o = 0; o < O; o++) {
+        const p = Math.exp(z[from + o] - largest) / total
+        Rdz[from + o] = s * mass * p * (Rz[from + o] - dot / total)
+      }
+    }
+  },
 }
 
 const crossEntropyProbabilities: LossKernel = {
@@ -94,6 +130,14 @@ const crossEntropyProbabilities: LossKernel = {
       }
     return s * sum
   },
+  tangent(p, t, Rp, Rdp, rows, O, T, s) {
+    for (let r = 0; r < rows; r++)
+      for (let o = 0; o < O; o++) {
+        const i = r * O + o
+        const target = targetOf(t, r, o, O, T)
+        Rdp[i] = target !== 0 ? ((s * target) / (p[i] * p[i])) * Rp[i] : 0
+      }
+  },
 }
 
 const KERNEL_ROWS: readonly LossKernel[] = [
@@ -102,12 +146,14 @@ const KERNEL_ROWS: readonly LossKernel[] = [
     'l = (z − t)²',
     (z, t) => (z - t) * (z - t),
     (z, t) => 2 * (z - t),
+    () => 2,
   ),
   elementwise(
     'mae',
     'l = |z − t|, with slope 0 at 0',
     (z, t) => Math.abs(z - t),
     (z, t) => Math.sign(z - t),
+    () => 0,
     () => 0,
   ),
   elementwise(
@@ -121,13 +167,19 @@ const KERNEL_ROWS: readonly LossKernel[] = [
       const e = z - t
       return Math.max(-delta, Math.min(delta, e))
     },
+    (z, t, delta) => (Math.abs(z - t) <= delta ? 1 : 0),
     (delta) => delta,
   ),
   elementwise(
     'bceLogits',
     'l = max(z, 0) − z·t + log(1 + e^−|z|)',
     (z, t) => Math.max(z, 0) - z * t + Math.log1p(Math.exp(-Math.abs(z))),
-    (z, t) => 1 / (1 + Math.exp(-z)) - t,
+    // sigmoid(z) − t from the smaller share, sigmoid(−|z|): where t is 1, nothing is lost to the 1.
+    (z, t) => {
+      const q = 1 / (1 + Math.exp(Math.abs(z)))
+      return z > 0 ? 1 - t - q : q - t
+    },
+    (z) => 1 / (1 + Math.exp(-z)) / (1 + Math.exp(z)),
   ),
   // 0·log 0 is NaN here as in the question's own code: hiding it would hide the disease.
   elementwise(
@@ -135,6 +187,7 @@ const KERNEL_ROWS: readonly LossKernel[] = [
     'l = −(t·log p + (1 − t)·log(1 − p)), unclipped',
     (p, t) => -(t * Math.log(p) + (1 - t) * Math.log(1 - p)),
     (p, t) => (p - t) / (p * (1 - p)),
+    (p, t) => t / (p * p) + (1 - t) / ((1 - p) * (1 - p)),
   ),
   crossEntropyLogits,
   crossEntropyProbabilities,

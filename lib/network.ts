@@ -7,6 +7,7 @@
 import type { Backend, Bound, Engine } from './backends/backend'
 import { physicalCores } from './backends/cores'
 import { type BackendName, backendFor, pickBackend } from './backends/pick'
+import { typescriptBackend } from './backends/typescript'
 import type { LayerSpec } from './layers'
 import type { LossSpec } from './losses'
 import type { OptimizerSpec } from './optimizers'
@@ -28,6 +29,9 @@ export interface CopyOptions {
   readonly layers?: readonly LayerSpec[]
   readonly dtype?: Dtype
 }
+
+/** Most that is kept of a pass between products with the Hessian, in floats: 256 MB of float32. Beyond, it is remade. */
+const MOST_KEPT = 1 << 26
 
 /** A step too small to be worth the hand-over to a second thread, in multiplications. */
 const SMALL_STEP = 1 << 20
@@ -144,6 +148,28 @@ export class Network {
   }
 
   /**
+   * An engine for the objective, its gradient and its curvature over `rows` rows. Its parameters are its own, and zero:
+   * whoever looks around moves nobody else's.
+   */
+  surveyor(rows: number, targets: number): Engine {
+    const plan = (capacity: number, keepsPass: boolean): Plan => {
+      const { model, loss, dtype } = this.#options
+      const programs = ['linearize', 'curvature', 'objective'] as const
+      return compile(model, { dtype, capacity, loss, targets, programs, keepsPass })
+    }
+    const whole = plan(rows, true)
+    return this.#loadApart(whole.length <= MOST_KEPT ? whole : plan(Math.min(rows, CHUNK_ROWS), false))
+  }
+
+  /** An engine for the passes of an optimizer alone, in float64, its parameters its own. Its data: one row. */
+  updater(optimizer: OptimizerSpec): Engine {
+    const { model, loss } = this.#options
+    const programs = ['update'] as const
+    const plan = compile(model, { dtype: 'float64', capacity: 1, loss, targets: 0, programs, optimizer })
+    return typescriptBackend.load(plan, 1)
+  }
+
+  /**
    * A network of its own at the same parameters, on the same backend, or in float64 on the one that has it; what is
    * tried out there leaves this one alone. `layers` may differ in what has no parameters.
    */
@@ -173,6 +199,12 @@ export class Network {
 
   #load(plan: Plan, threads: number): Engine {
     return this.#backend.load(plan, this.#threads(plan.capacity, threads), this.#engine)
+  }
+
+  /** As #load, sharing nothing, and leaving a core free. */
+  #loadApart(plan: Plan): Engine {
+    const backend = backendFor(plan, this.#backend, this.#options.backend)
+    return backend.load(plan, this.#threads(plan.capacity, Math.max(1, physicalCores() - 1)))
   }
 
   #threads(rows: number, auto: number): number {

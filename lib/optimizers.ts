@@ -73,6 +73,12 @@ export interface Optimizer {
   passes(settings: Readonly<Record<string, number>>, site: OptimizerSite): Instruction[]
   /** What the passes do, as a formula; test/optimizers.test.ts holds each to the other. */
   form(settings: Readonly<Record<string, number>>): StepForm
+  /**
+   * The largest product of rate and eigenvalue of P⁻¹H, P held as it is, under which deviations from a stationary point
+   * die out: where the mode that changes sign from step to step, −1, is a root of the recursion's characteristic
+   * polynomial. Polyak 1964; for Nesterov and Adam Cohen et al., arXiv 2103.00065 and 2207.14484.
+   */
+  threshold(settings: Readonly<Record<string, number>>): number
 }
 
 // ---------------------------------------------------------------------------------------------------- passes
@@ -111,6 +117,8 @@ const formOfAdam = (s: Readonly<Record<string, number>>): StepForm => ({
   coupledDecay: 0,
   decoupledDecay: s.weightDecay ?? 0,
 })
+
+const thresholdOfAdam = ({ beta1 }: Readonly<Record<string, number>>): number => (2 + 2 * beta1) / (1 - beta1)
 
 // ---------------------------------------------------------------------------------------------------- rows
 
@@ -155,6 +163,7 @@ const ROWS: readonly Optimizer[] = [
       coupledDecay: weightDecay,
       decoupledDecay: 0,
     }),
+    threshold: ({ momentum, nesterov }) => (2 + 2 * momentum) / (nesterov ? 1 + 2 * momentum : 1),
   },
   {
     name: 'rmsprop',
@@ -185,6 +194,7 @@ const ROWS: readonly Optimizer[] = [
       coupledDecay: weightDecay,
       decoupledDecay: 0,
     }),
+    threshold: () => 2,
   },
   {
     name: 'adam',
@@ -195,6 +205,7 @@ const ROWS: readonly Optimizer[] = [
     stateVectors: () => 2,
     passes: (s, site) => [scaleByAdam(site, s), descend(site)],
     form: formOfAdam,
+    threshold: thresholdOfAdam,
   },
   {
     name: 'adamw',
@@ -204,6 +215,7 @@ const ROWS: readonly Optimizer[] = [
     stateVectors: () => 2,
     passes: (s, site) => [...decoupled(site, s.weightDecay), scaleByAdam(site, s), descend(site)],
     form: formOfAdam,
+    threshold: thresholdOfAdam,
   },
 ]
 

@@ -30,25 +30,46 @@ void softmaxGrad(const float* y, const float* dy, float* dx, size_t rows, size_t
   }
 }
 
+// The Jacobian is symmetric, so that Ry comes from Rx as dx from dy.
+void softmaxGradTangent(const float* y, const float* Rx, const float* dy, const float* Rdy, float* Rdx, size_t rows,
+                        size_t O) {
+  for (size_t r = 0; r < rows; ++r, y += O, Rx += O, dy += O, Rdy += O, Rdx += O) {
+    double mean = 0, dot = 0, Rdot = 0;
+    for (size_t o = 0; o < O; ++o) {
+      mean += static_cast<double>(y[o]) * Rx[o];
+      dot += static_cast<double>(y[o]) * dy[o];
+    }
+    for (size_t o = 0; o < O; ++o) Rdot += y[o] * ((Rx[o] - mean) * dy[o] + Rdy[o]);
+    for (size_t o = 0; o < O; ++o) {
+      Rdx[o] = static_cast<float>(y[o] * ((Rx[o] - mean) * (dy[o] - dot) + Rdy[o] - Rdot));
+    }
+  }
+}
+
 // A row whose kernels have its name.
 Activation elementwise(const char* name, bool keepsInput = false) {
   const Kernels& set = kernelsOf(Simd::kPortable);  // the order is the same in all
   size_t kernel = 0;
   while (std::strcmp(set.activations[kernel].name, name) != 0) ++kernel;
-  return {name, keepsInput, kernel, nullptr, nullptr};
+  return {name, keepsInput, kernel, nullptr, nullptr, nullptr};
 }
 
 Activation whole(const char* name, decltype(Activation::forwardRows) forward,
-                 decltype(Activation::backwardRows) backward) {
-  return {name, false, 0, forward, backward};
+                 decltype(Activation::backwardRows) backward,
+                 decltype(Activation::backwardTangentRows) backwardTangent) {
+  return {name, false, 0, forward, backward, backwardTangent};
 }
 
 }  // namespace
 
 const std::vector<Activation>& activations() {
   static const std::vector<Activation> rows{
-      whole("linear", copy,
-            [](const float*, const float* dy, float* dx, size_t rows, size_t O) { copy(dy, dx, rows, O); }),
+      whole(
+          "linear", copy,
+          [](const float*, const float* dy, float* dx, size_t rows, size_t O) { copy(dy, dx, rows, O); },
+          [](const float*, const float*, const float*, const float* Rdy, float* Rdx, size_t rows, size_t O) {
+            copy(Rdy, Rdx, rows, O);
+          }),
       elementwise("relu"),
       elementwise("leakyRelu"),
       elementwise("elu"),
@@ -58,7 +79,7 @@ const std::vector<Activation>& activations() {
       elementwise("softplus"),
       elementwise("silu", true),
       elementwise("gelu", true),
-      whole("softmax", softmax, softmaxGrad),
+      whole("softmax", softmax, softmaxGrad, softmaxGradTangent),
   };
   return rows;
 }

@@ -22,6 +22,9 @@ struct Activation {
   void (*forwardRows)(const float* x, float* y, size_t rows, size_t O);
   // dx = dy ⊙ f'(v), v the y or x that is kept; dx may be dy.
   void (*backwardRows)(const float* v, const float* dy, float* dx, size_t rows, size_t O);
+  // Rdx = f'(v) ⊙ Rdy + f''(v) ⊙ Rx ⊙ dy, the tangent of backward; Rdx may be Rdy.
+  void (*backwardTangentRows)(const float* v, const float* Rx, const float* dy, const float* Rdy, float* Rdx,
+                              size_t rows, size_t O);
 
   bool isElementwise() const { return forwardRows == nullptr; }
   const ActivationKernels& kernels() const { return downhill::kernels().activations[kernel]; }
@@ -30,6 +33,11 @@ struct Activation {
   }
   void backward(const float* v, const float* dy, float* dx, size_t rows, size_t O) const {
     isElementwise() ? kernels().backward(v, dy, dx, rows * O) : backwardRows(v, dy, dx, rows, O);
+  }
+  void backwardTangent(const float* v, const float* Rx, const float* dy, const float* Rdy, float* Rdx, size_t rows,
+                       size_t O) const {
+    isElementwise() ? kernels().backwardTangent(v, Rx, dy, Rdy, Rdx, rows * O)
+                    : backwardTangentRows(v, Rx, dy, Rdy, Rdx, rows, O);
   }
 };
 

@@ -140,8 +140,8 @@ bool keepsRows() {
   return keeps;
 }
 
-// c = after(start + a·b), a (m, k), b (k, n) or transposed, start a row or null. False, and nothing done, where BLAS or
-// memory will not have it.
+// c = after(start + a·b), a (m, k), b (k, n) or transposed, start a row or c itself or null. False, and nothing done,
+// where BLAS or memory will not have it.
 bool rowsOnBlas(Pool& pool, size_t m, size_t n, size_t k, const float* a, const float* b, bool bTransposed,
                 const float* start, float* c, Map after) {
   if (!keepsRows()) return false;
@@ -164,7 +164,10 @@ bool rowsOnBlas(Pool& pool, size_t m, size_t n, size_t k, const float* a, const 
       to = room + kBlasRows * k;
       ldto = columns;
     }
-    for (size_t r = 0; start != nullptr && r < kBlasRows; ++r) std::copy_n(start + left, columns, to + r * ldto);
+    for (size_t r = 0; start != nullptr && r < kBlasRows; ++r) {
+      const float* const row = start == c ? c + (top + std::min(r, rows - 1)) * n : start;
+      if (row + left != to + r * ldto) std::copy_n(row + left, columns, to + r * ldto);
+    }
     sgemm(false, bTransposed, kBlasRows, columns, k, from, k, b + (bTransposed ? left * k : left), bTransposed ? k : n,
           start != nullptr ? 1.0f : 0.0f, to, ldto);
     for (size_t r = 0; r < rows; ++r) {
@@ -174,6 +177,12 @@ bool rowsOnBlas(Pool& pool, size_t m, size_t n, size_t k, const float* a, const 
     }
   });
   return true;
+}
+
+// c += a·b, a (m, k), b (k, n) or transposed.
+void addProduct(Pool& pool, size_t m, size_t n, size_t k, const float* a, const float* b, bool bTransposed, float* c) {
+  if (usesBlas(k, n) && rowsOnBlas(pool, m, n, k, a, b, bTransposed, c, c, nullptr)) return;
+  compute(pool, {m, n, k, a, k, false, b, bTransposed ? k : n, bTransposed, c, n, c, n, nullptr});
 }
 
 }  // namespace
@@ -230,6 +239,24 @@ void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, 
   }
   if (usesBlas(I, O) && rowsOnBlas(pool, B, I, O, dy, W, true, nullptr, dx, nullptr)) return;
   compute(pool, {B, I, O, dy, O, false, W, O, true, dx, I, nullptr, 0, nullptr});
+}
+
+void affineTangent(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* Rx, const float* W,
+                   const float* RW, const float* Rb, float* Ry) {
+  affine(pool, B, I, O, x, RW, Rb, Ry);
+  if (Rx != nullptr) addProduct(pool, B, O, I, Rx, W, false, Ry);
+}
+
+void affineGradWeightsTangent(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* Rx,
+                              const float* dy, const float* Rdy, float* RdW, float* Rdb, bool accumulate) {
+  affineGradWeights(pool, B, I, O, x, Rdy, RdW, Rdb, accumulate);
+  if (Rx != nullptr) affineGradWeights(pool, B, I, O, Rx, dy, RdW, nullptr, true);
+}
+
+void affineGradInputTangent(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* Rdy, const float* W,
+                            const float* RW, float* Rdx) {
+  affineGradInput(pool, B, I, O, Rdy, W, Rdx);
+  addProduct(pool, B, I, O, dy, RW, O > 1, Rdx);  // a column is its own transpose
 }
 
 }  // namespace downhill

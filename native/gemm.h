@@ -23,6 +23,20 @@ void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x,
 // dx = dy·Wᵀ
 void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* W, float* dx);
 
+// The tangents of the three, each two products, or one where Rx is null (the tangent of the inputs, which is zero).
+
+// Ry = Rx·W + x·RW + Rb;  Rb (O) or null
+void affineTangent(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* Rx, const float* W,
+                   const float* RW, const float* Rb, float* Ry);
+
+// RdW (+)= xᵀ·Rdy + Rxᵀ·dy;  Rdb (+)= Σ_b Rdy[b,:];  += where `accumulate`; Rdb may be null
+void affineGradWeightsTangent(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* Rx,
+                              const float* dy, const float* Rdy, float* RdW, float* Rdb, bool accumulate);
+
+// Rdx = Rdy·Wᵀ + dy·RWᵀ
+void affineGradInputTangent(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* Rdy, const float* W,
+                            const float* RW, float* Rdx);
+
 // Who multiplies: by default whoever was measured faster for the layer and the set of kernels
 // (docs/decisions/0003-kernels.md). DOWNHILL_PRODUCTS=own or =blas in the environment, or forceProducts, decides for
 // all layers, where there is a BLAS.

@@ -41,6 +41,8 @@ struct ActivationKernels {
   const char* name;
   Map forward;                                                             // y = f(x)
   void (*backward)(const float* v, const float* dy, float* dx, size_t n);  // dx = dy ⊙ f'(v); dx may be dy
+  // Rdx = f'(v) ⊙ Rdy + f''(v) ⊙ Rx ⊙ dy; Rdx may be Rdy
+  void (*backwardTangent)(const float* v, const float* Rx, const float* dy, const float* Rdy, float* Rdx, size_t n);
 };
 
 struct Kernels {

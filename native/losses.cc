@@ -10,10 +10,11 @@ namespace {
 
 // ------------------------------------------------------------------------------------------------- elementwise
 
-// Each row: l(z, t) and its derivative in z.
+// Each row: l(z, t) and its two derivatives in z.
 struct Mse {
   static double l(double z, double t, double) { return (z - t) * (z - t); }
   static double d(double z, double t, double) { return 2 * (z - t); }
+  static double d2(double, double, double) { return 2; }
 };
 struct Mae {
   static double l(double z, double t, double) { return std::fabs(z - t); }
@@ -21,6 +22,7 @@ struct Mae {
     const double e = z - t;
     return e > 0 ? 1 : e < 0 ? -1 : e;  // 0 at 0, NaN at NaN
   }
+  static double d2(double, double, double) { return 0; }
 };
 struct Huber {
   static double l(double z, double t, double delta) {
@@ -31,10 +33,12 @@ struct Huber {
     const double e = z - t;
     return e > delta ? delta : e < -delta ? -delta : e;
   }
+  static double d2(double z, double t, double delta) { return std::fabs(z - t) <= delta ? 1 : 0; }
 };
 struct BceProbabilities {
   static double l(double p, double t, double) { return -(t * std::log(p) + (1 - t) * std::log(1 - p)); }
   static double d(double p, double t, double) { return (p - t) / (p * (1 - p)); }
+  static double d2(double p, double t, double) { return t / (p * p) + (1 - t) / ((1 - p) * (1 - p)); }
 };
 
 template <class L>
@@ -46,6 +50,18 @@ double elementwise(const LossTerms& at, size_t rows) {
     for (size_t i = 0; i < n; ++i) at.dz[i] = static_cast<float>(at.s * L::d(at.z[i], at.t[i], at.parameter));
   }
   return sum;
+}
+
+// The second derivative of the loss on logits, in double: outputs are few.
+struct BceLogits {
+  static double d2(double z, double, double) { return 1 / (1 + std::exp(-z)) / (1 + std::exp(z)); }
+};
+
+template <class L>
+void tangent(const LossTangent& at, size_t rows) {
+  for (size_t i = 0; i < rows * at.O; ++i) {
+    at.Rdz[i] = static_cast<float>(at.s * L::d2(at.z[i], at.t[i], at.parameter) * at.Rz[i]);
+  }
 }
 
 // l = max(z, 0) − z·t + log(1 + e^−|z|), and sigmoid(z) − t from q = sigmoid(−|z|), the smaller of both shares.
@@ -76,7 +92,8 @@ double bceLogits(const LossTerms& at, size_t rows) {
 // ------------------------------------------------------------------------------------------------- by rows
 
 // The target of class o in the row at t: a share, or 1 and 0 by class number.
-double targetOf(const float* t, size_t o, const LossTerms& at) {
+template <class Terms>
+double targetOf(const float* t, size_t o, const Terms& at) {
   if (at.T == at.O) return t[o];
   return t[0] == static_cast<float>(o) ? 1 : 0;
 }
@@ -140,17 +157,47 @@ double crossEntropyProbabilities(const LossTerms& at, size_t rows) {
   return sum;
 }
 
+// With p the softmax of z: the mass of the targets times p ⊙ (Rz − Σ p·Rz).
+void crossEntropyLogitsTangent(const LossTangent& at, size_t rows) {
+  const float *z = at.z, *t = at.t, *Rz = at.Rz;
+  float* Rdz = at.Rdz;
+  for (size_t r = 0; r < rows; ++r, z += at.O, t += at.T, Rz += at.O, Rdz += at.O) {
+    const double most = largest(z, at.O);
+    double total = 0, dot = 0, mass = 0;
+    for (size_t o = 0; o < at.O; ++o) {
+      const double e = std::exp(z[o] - most);
+      total += e;
+      dot += e * Rz[o];
+      mass += targetOf(t, o, at);
+    }
+    for (size_t o = 0; o < at.O; ++o) {
+      Rdz[o] = static_cast<float>(at.s * mass * (std::exp(z[o] - most) / total) * (Rz[o] - dot / total));
+    }
+  }
+}
+
+void crossEntropyProbabilitiesTangent(const LossTangent& at, size_t rows) {
+  const float* t = at.t;
+  for (size_t r = 0; r < rows; ++r, t += at.T) {
+    for (size_t o = 0; o < at.O; ++o) {
+      const size_t i = r * at.O + o;
+      const double target = targetOf(t, o, at), p = at.z[i];
+      at.Rdz[i] = target != 0 ? static_cast<float>(at.s * target / (p * p) * at.Rz[i]) : 0;
+    }
+  }
+}
+
 }  // namespace
 
 const std::vector<Loss>& losses() {
   static const std::vector<Loss> rows{
-      {"mse", elementwise<Mse>},
-      {"mae", elementwise<Mae>},
-      {"huber", elementwise<Huber>},
-      {"bceProbabilities", elementwise<BceProbabilities>},
-      {"bceLogits", bceLogits},
-      {"crossEntropyProbabilities", crossEntropyProbabilities},
-      {"crossEntropyLogits", crossEntropyLogits},
+      {"mse", elementwise<Mse>, tangent<Mse>},
+      {"mae", elementwise<Mae>, tangent<Mae>},
+      {"huber", elementwise<Huber>, tangent<Huber>},
+      {"bceProbabilities", elementwise<BceProbabilities>, tangent<BceProbabilities>},
+      {"bceLogits", bceLogits, tangent<BceLogits>},
+      {"crossEntropyProbabilities", crossEntropyProbabilities, crossEntropyProbabilitiesTangent},
+      {"crossEntropyLogits", crossEntropyLogits, crossEntropyLogitsTangent},
   };
   return rows;
 }

@@ -22,9 +22,18 @@ struct LossTerms {
   double parameter;  // δ of huber
 };
 
+// The tangent of dz: Rdz = s·(∂²l/∂z²)·Rz, each (rows, O).
+struct LossTangent {
+  const float *z, *t, *Rz;
+  float* Rdz;
+  size_t O, T;
+  double s, parameter;
+};
+
 struct Loss {
   const char* name;
   double (*sum)(const LossTerms&, size_t rows);
+  void (*tangent)(const LossTangent&, size_t rows);
 };
 
 // All of them, sorted by increasing complexity.

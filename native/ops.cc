@@ -214,6 +214,112 @@ struct LossOf {
   }
 };
 
+// ------------------------------------------------------------------------------------------------- tangents
+
+// Ry = Rx·W + x·RW + Rb   (Rx −1: zero)
+struct AffineTangent {
+  static constexpr const char* names = "x Rx W RW Rb Ry I O";
+  size_t I, O;
+  const float *x, *Rx, *W, *RW, *Rb;
+  float* Ry;
+  explicit AffineTangent(const Operands& in)
+      : I(in.size("I")),
+        O(in.size("O")),
+        x(in.floats("x", in.capacity() * I)),
+        Rx(in.optional("Rx", in.capacity() * I)),
+        W(in.floats("W", I * O)),
+        RW(in.floats("RW", I * O)),
+        Rb(in.optional("Rb", O)),
+        Ry(in.floats("Ry", in.capacity() * O)) {}
+  void run(Step& step) const { affineTangent(step.pool, step.B, I, O, x, Rx, W, RW, Rb, Ry); }
+};
+
+// s = overRows ? scale/N : scale;  Rdz = s·(∂²l/∂z²)·Rz
+struct LossTangentOf {
+  static constexpr const char* names = "z t Rz Rdz O T scale overRows parameter";
+  const Loss& l;
+  size_t O, T;
+  const float *z, *t, *Rz;
+  float* Rdz;
+  double scale, parameter;
+  bool overRows;
+  explicit LossTangentOf(const Operands& in)
+      : l(in.table<Loss>()),
+        O(in.size("O")),
+        T(in.size("T")),
+        z(in.floats("z", in.capacity() * O)),
+        t(in.floats("t", in.capacity() * T)),
+        Rz(in.floats("Rz", in.capacity() * O)),
+        Rdz(in.floats("Rdz", in.capacity() * O)),
+        scale(in.number("scale")),
+        parameter(in.number("parameter")),
+        overRows(in.number("overRows") != 0) {}
+  void run(Step& step) const {
+    const double s = overRows ? scale / static_cast<double>(step.N) : scale;
+    l.tangent({z, t, Rz, Rdz, O, T, s, parameter}, step.B);
+  }
+};
+
+// Rdx = f'(x) ⊙ Rdy + f''(x) ⊙ Rx ⊙ dy   (Rdx may be Rdy; x is y where f' is computed from y)
+struct ActivateGradTangent {
+  static constexpr const char* names = "x y Rx dy Rdy Rdx O";
+  const Activation& f;
+  size_t O;
+  const float *v, *Rx, *dy, *Rdy;
+  float* Rdx;
+  explicit ActivateGradTangent(const Operands& in)
+      : f(in.table<Activation>()),
+        O(in.size("O")),
+        v(in.floats(f.keepsInput ? "x" : "y", in.capacity() * O)),
+        Rx(in.floats("Rx", in.capacity() * O)),
+        dy(in.floats("dy", in.capacity() * O)),
+        Rdy(in.floats("Rdy", in.capacity() * O)),
+        Rdx(in.floats("Rdx", in.capacity() * O)) {}
+  void run(Step& step) const {
+    step.pool.cut(step.B, rowsOf(O), [&](size_t from, size_t count) {
+      const size_t at = from * O;
+      f.backwardTangent(v + at, Rx + at, dy + at, Rdy + at, Rdx + at, count, O);
+    });
+  }
+};
+
+// RdW (+)= xᵀ·Rdy + Rxᵀ·dy;  Rdb (+)= Σ_b Rdy[b,:]   (Rx −1: zero; = in the first chunk, += in the others)
+struct AffineGradWeightsTangent {
+  static constexpr const char* names = "x Rx dy Rdy RdW Rdb I O";
+  size_t I, O;
+  const float *x, *Rx, *dy, *Rdy;
+  float *RdW, *Rdb;
+  explicit AffineGradWeightsTangent(const Operands& in)
+      : I(in.size("I")),
+        O(in.size("O")),
+        x(in.floats("x", in.capacity() * I)),
+        Rx(in.optional("Rx", in.capacity() * I)),
+        dy(in.floats("dy", in.capacity() * O)),
+        Rdy(in.floats("Rdy", in.capacity() * O)),
+        RdW(in.floats("RdW", I * O)),
+        Rdb(in.optional("Rdb", O)) {}
+  void run(Step& step) const {
+    affineGradWeightsTangent(step.pool, step.B, I, O, x, Rx, dy, Rdy, RdW, Rdb, step.first > 0);
+  }
+};
+
+// Rdx = Rdy·Wᵀ + dy·RWᵀ
+struct AffineGradInputTangent {
+  static constexpr const char* names = "dy Rdy W RW Rdx I O";
+  size_t I, O;
+  const float *dy, *Rdy, *W, *RW;
+  float* Rdx;
+  explicit AffineGradInputTangent(const Operands& in)
+      : I(in.size("I")),
+        O(in.size("O")),
+        dy(in.floats("dy", in.capacity() * O)),
+        Rdy(in.floats("Rdy", in.capacity() * O)),
+        W(in.floats("W", I * O)),
+        RW(in.floats("RW", I * O)),
+        Rdx(in.floats("Rdx", in.capacity() * I)) {}
+  void run(Step& step) const { affineGradInputTangent(step.pool, step.B, I, O, dy, Rdy, W, RW, Rdx); }
+};
+
 // ------------------------------------------------------------------------------------------------- the update
 
 // Σ x² in at most kPartial partial sums, added in the order of the tiles whoever computed them.
@@ -228,7 +334,7 @@ double squares(Pool& pool, const float* x, size_t n) {
   return total;
 }
 
-// penalty += ½·lambda·Σw²;  dw += lambda·w
+// penalty += ½·lambda·Σw²;  dw += lambda·w   (dw −1: not wanted)
 struct Penalty {
   static constexpr const char* names = "w dw n lambda";
   size_t n;
@@ -236,9 +342,10 @@ struct Penalty {
   float* dw;
   double lambda;
   explicit Penalty(const Operands& in)
-      : n(in.size("n")), w(in.floats("w", n)), dw(in.floats("dw", n)), lambda(in.number("lambda")) {}
+      : n(in.size("n")), w(in.floats("w", n)), dw(in.optional("dw", n)), lambda(in.number("lambda")) {}
   void run(Step& step) const {
     step.penalty += 0.5 * lambda * squares(step.pool, w, n);
+    if (dw == nullptr) return;
     step.pool.cut(n, kTile, [&](size_t from, size_t count) {
       transforms().addScaled(w + from, static_cast<float>(lambda), dw + from, count);
     });
@@ -407,6 +514,9 @@ std::vector<OpRow> build() {
       row<AffineGradWeights>("affineGradWeights", Scope::chunk),
       row<AffineGradInput>("affineGradInput", Scope::chunk),
       row<Mask>("mask", Scope::chunk),
+      row<AffineTangent>("affineTangent", Scope::chunk),
+      row<AffineGradWeightsTangent>("affineGradWeightsTangent", Scope::chunk),
+      row<AffineGradInputTangent>("affineGradInputTangent", Scope::chunk),
       row<Penalty>("penalty", Scope::step),
       row<Guard>("guard", Scope::step),
       row<CoupleDecay>("coupleDecay", Scope::step),
@@ -419,8 +529,12 @@ std::vector<OpRow> build() {
   for (const Activation& f : activations()) {
     all.push_back(row<Activate>(std::string("activate.") + f.name, Scope::chunk, &f));
     all.push_back(row<ActivateGrad>(std::string("activateGrad.") + f.name, Scope::chunk, &f));
+    all.push_back(row<ActivateGradTangent>(std::string("activateGradTangent.") + f.name, Scope::chunk, &f));
   }
-  for (const Loss& l : losses()) all.push_back(row<LossOf>(std::string("loss.") + l.name, Scope::chunk, &l));
+  for (const Loss& l : losses()) {
+    all.push_back(row<LossOf>(std::string("loss.") + l.name, Scope::chunk, &l));
+    all.push_back(row<LossTangentOf>(std::string("lossTangent.") + l.name, Scope::chunk, &l));
+  }
   return all;
 }
 

@@ -24,8 +24,9 @@ struct EncodedProgram {
 };
 
 // The names of programs, in the order in which they are numbered.
-constexpr const char* kPrograms[] = {"train", "gradient", "evaluate", "predict"};
-constexpr size_t kProgramCount = 4;
+constexpr const char* kPrograms[] = {"train",     "gradient",  "evaluate",  "predict",
+                                     "objective", "linearize", "curvature", "update"};
+constexpr size_t kProgramCount = 8;
 constexpr size_t kPredict = 3;
 
 constexpr size_t kMostRows = size_t{1} << 31;  // in a chunk

@@ -169,7 +169,16 @@ export const CASES: readonly Case[] = [...SHAPES, ...PARTS, ...activations, ...l
 // ---------------------------------------------------------------------------------------------------- a case filled in
 
 /** Every program. */
-export const PROGRAMS: readonly ProgramName[] = ['train', 'gradient', 'evaluate', 'predict']
+export const PROGRAMS: readonly ProgramName[] = [
+  'train',
+  'gradient',
+  'evaluate',
+  'predict',
+  'objective',
+  'linearize',
+  'curvature',
+  'update',
+]
 
 /** `optimizer` in place of the case's. */
 export function planOf(row: Case, dtype: Dtype, optimizer = row.optimizer): Plan {

@@ -75,8 +75,8 @@ interface Bound {
   writes(operands: Operands, capacity: number): readonly (readonly [operand: string, length: number])[]
   /** Roundings allowed, for `rows` rows in the whole step. */
   roundings(operands: Operands, rows: number, row: string | undefined): number
-  /** Σ|terms|, of the result, or of dy where a derivative near 0 is a difference of numbers near 1. */
-  magnitude: 'terms' | 'result' | 'dy'
+  /** Of what the roundings are a share; see MAGNITUDES. */
+  magnitude: keyof typeof MAGNITUDES
 }
 
 const rowsOf =
@@ -89,9 +89,35 @@ const vectors =
     names.map((name) => [name, n])
 const roundings = (k: number) => () => k
 
-/** Roundings of the activations in float32: twice what any kernel set has shown (docs/numerics.md). */
-const FORWARD: { readonly [activation: string]: number } = { linear: 0, relu: 0, gelu: 400, softmax: 64 }
-const ACTIVATION_ROUNDINGS = 8
+/** Roundings of functions of mathematics, exp and the like, in float32. */
+const MATH_ROUNDINGS = 8
+/** e^x where x is rounded first: up to 2⁷, by half of 2⁻¹⁷ at most, which is 64 u of the result. */
+const EXP_ROUNDINGS = 64 + MATH_ROUNDINGS
+/** Rows that need none, or those. */
+const ROW_ROUNDINGS: { readonly [row: string]: number | undefined } = {
+  linear: 0,
+  relu: 0,
+  gelu: EXP_ROUNDINGS,
+  softmax: EXP_ROUNDINGS,
+  crossEntropyLogits: EXP_ROUNDINGS,
+}
+const roundingsOfRow: Bound['roundings'] = (_operands, _rows, row) => ROW_ROUNDINGS[row ?? ''] ?? MATH_ROUNDINGS
+
+/** What entry i of a written range is made of, beside the result itself; `terms`: the exact result of absolute values. */
+const MAGNITUDES = {
+  terms: (_operands: Operands, i: number, terms: Floats): number => terms[i],
+  result: (): number => 0,
+  /** A derivative near 0 may be a difference of numbers near 1. */
+  dy: ({ dy, dx }: Operands, i: number, arena: Floats): number => Math.abs(arena[dy + i - dx]),
+  /** Both terms of the tangent; f' and f'' may each be a difference of numbers near 1. */
+  tangent: ({ Rx, dy, Rdy, Rdx }: Operands, i: number, arena: Floats): number =>
+    Math.abs(arena[Rdy + i - Rdx]) + Math.abs(arena[Rx + i - Rdx] * arena[dy + i - Rdx]),
+  /** p − t; but where t is 0 or 1, each loss has a form without the difference. */
+  target: ({ t, dz, O, T, scale, overRows }: Operands, i: number, arena: Floats, rows: number): number => {
+    const target = O === T ? Math.abs(arena[t + i - dz]) : 0
+    return target === 1 ? 0 : (scale * target) / (overRows ? rows : 1)
+  },
+} as const
 
 const BOUNDS: { readonly [K in OpName]: Bound } = {
   gather: { writes: rowsOf(['x', 'I']), roundings: roundings(2), magnitude: 'result' },
@@ -106,14 +132,26 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
     magnitude: 'terms',
   },
   affineGradInput: { writes: rowsOf(['dx', 'I']), roundings: ({ O }) => O, magnitude: 'terms' },
-  activate: {
-    writes: rowsOf(['y', 'O']),
-    roundings: (_operands, _rows, row) => FORWARD[row ?? ''] ?? ACTIVATION_ROUNDINGS,
-    magnitude: 'result',
+  activate: { writes: rowsOf(['y', 'O']), roundings: roundingsOfRow, magnitude: 'result' },
+  activateGrad: { writes: rowsOf(['dx', 'O']), roundings: roundings(MATH_ROUNDINGS), magnitude: 'dy' },
+  affineTangent: { writes: rowsOf(['Ry', 'O']), roundings: ({ I }) => 2 * I + 2, magnitude: 'terms' },
+  lossTangent: { writes: rowsOf(['Rdz', 'O']), roundings: roundings(2), magnitude: 'result' },
+  activateGradTangent: {
+    writes: rowsOf(['Rdx', 'O']),
+    roundings: roundings(2 * MATH_ROUNDINGS),
+    magnitude: 'tangent',
   },
-  activateGrad: { writes: rowsOf(['dx', 'O']), roundings: roundings(ACTIVATION_ROUNDINGS), magnitude: 'dy' },
+  affineGradWeightsTangent: {
+    writes: ({ I, O }) => [
+      ['RdW', I * O],
+      ['Rdb', O],
+    ],
+    roundings: (_, rows) => 2 * rows + 2,
+    magnitude: 'terms',
+  },
+  affineGradInputTangent: { writes: rowsOf(['Rdx', 'I']), roundings: ({ O }) => 2 * O + 1, magnitude: 'terms' },
   mask: { writes: rowsOf(['y', 'O']), roundings: roundings(2), magnitude: 'result' },
-  loss: { writes: rowsOf(['dz', 'O']), roundings: roundings(2), magnitude: 'result' },
+  loss: { writes: rowsOf(['dz', 'O']), roundings: roundingsOfRow, magnitude: 'target' },
   penalty: { writes: vectors('dw'), roundings: roundings(3), magnitude: 'terms' },
   guard: { writes: () => [], roundings: roundings(0), magnitude: 'result' },
   coupleDecay: { writes: vectors('g'), roundings: roundings(3), magnitude: 'terms' },
@@ -124,10 +162,9 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   descend: { writes: vectors('w'), roundings: roundings(3), magnitude: 'terms' },
 }
 
-/** Losses, penalties and norms are summed in double. */
-const REPORT_TOLERANCE = 1e-12
-
 const UNIT = 2 ** -24
+/** Sums are in double. The terms of a loss, none of them negative, may be of float32. */
+const REPORT_TOLERANCE = { loss: MATH_ROUNDINGS * UNIT, penalty: 1e-12, gradientNorm: 1e-12 }
 /** What is below may be flushed, and is rounded by more than u if it is not. */
 const TINY = 2 ** -126
 /** Error that a flush may leave: a factor below 2⁻¹²⁶ taken for 0, beside one of at most 2⁷ (silu at −88). */
@@ -135,10 +172,12 @@ const FLUSHED = 2 ** -119
 
 // ---------------------------------------------------------------------------------------------------- the comparison
 
-/** The worst of what was compared, as a share of what is allowed, and where it was. */
+/** The worst of what was compared, as a share of what is allowed and in roundings, and where it was. */
 export interface Worst {
-  share: number
-  says: string
+  readonly key: string
+  readonly share: number
+  readonly roundings: number
+  readonly says: string
 }
 
 /** One instruction as it ought to be, and how far off it may be. */
@@ -148,6 +187,7 @@ export class Expectation {
   readonly #exact: Done
   /** From inputs with everything below 2⁻¹²⁶ taken for 0. */
   readonly #flushed: Done
+  readonly #roundings: number
   readonly #allowed: Float64Array
   readonly #written: readonly Range[]
 
@@ -168,16 +208,11 @@ export class Expectation {
     this.#exact = run(doubles)
     this.#flushed = doubles.some((v) => flush(v) !== v) ? run(doubles.map(flush)) : this.#exact
     // What is subtracted from a weight is added to its absolute value.
-    const terms =
-      bound.magnitude === 'terms'
-        ? run(
-            doubles.map(Math.abs),
-            table.x,
-            steps.learningRate.map((rate) => -rate),
-          )
-        : null
+    const rates = steps.learningRate.map((rate) => -rate)
+    const made = bound.magnitude === 'terms' ? run(doubles.map(Math.abs), table.x, rates).arena : doubles
     const k = bound.roundings(operands, steps.batch, instruction.row)
     const gamma = (k * UNIT) / (1 - k * UNIT)
+    this.#roundings = k
     this.#written = bound
       .writes(operands, plan.capacity)
       .map(([name, length]) => ({ at: operands[name], length }))
@@ -185,21 +220,23 @@ export class Expectation {
     this.#allowed = new Float64Array(plan.length)
     for (const { at, length } of this.#written)
       for (let i = at; i < at + length; i++) {
-        const result = Math.abs(this.#exact.arena[i])
-        const dy = bound.magnitude === 'dy' ? Math.abs(arena[operands.dy + i - at]) : 0
-        this.#allowed[i] = gamma * Math.max(terms ? terms.arena[i] : result, dy) + FLUSHED
+        const magnitude = Math.max(
+          MAGNITUDES[bound.magnitude](operands, i, made, steps.batch),
+          Math.abs(this.#exact.arena[i]),
+        )
+        this.#allowed[i] = gamma * magnitude + FLUSHED
       }
   }
 
   /** Compares what a backend did; throws at the first thing that is wrong. */
   check({ arena, report }: Done, flushes: boolean): Worst {
-    let worst: Worst = { share: 0, says: this.key }
+    let worst: Worst = { key: this.key, share: 0, roundings: 0, says: this.key }
     for (const { at, length } of this.#written)
       for (let i = at; i < at + length; i++) {
         const share = this.#shareOf(arena[i], i, flushes)
         const says = (): string => `${this.key} [${i - at}]: ${arena[i]} for ${this.#exact.arena[i]}`
         if (!(share <= 1)) throw new Error(`${says()}, ${share.toPrecision(3)} times what is allowed`)
-        if (share > worst.share) worst = { share, says: says() }
+        if (share > worst.share) worst = { key: this.key, share, roundings: share * this.#roundings, says: says() }
       }
     this.#checkUntouched(arena)
     const fault = reportFault(report, this.#exact.report)
@@ -238,7 +275,7 @@ function reportFault(ours: Report, exact: Report): string {
   for (const name of ['loss', 'penalty', 'gradientNorm'] as const) {
     const [a, b] = [ours[name], exact[name]]
     const isNear = (v: number, i: number): boolean =>
-      Object.is(v, b[i]) || Math.abs(v - b[i]) <= REPORT_TOLERANCE * Math.abs(b[i])
+      Object.is(v, b[i]) || Math.abs(v - b[i]) <= REPORT_TOLERANCE[name] * Math.abs(b[i])
     if (a.length !== b.length || !a.every(isNear)) return `${name} ${a} for ${b}`
   }
   return ''
@@ -250,8 +287,9 @@ function flush(v: number): number {
 
 /** Whether an instruction changes one of its inputs, so that a second chunk would see what the first left. */
 export function isInPlace(instruction: Instruction): boolean {
-  const { x, y, dx, dy } = instruction as unknown as Operands
+  const { x, y, dx, dy, Rdx, Rdy } = instruction as unknown as Operands
   if (instruction.op === 'activate' || instruction.op === 'mask') return x === y
+  if (instruction.op === 'activateGradTangent') return Rdx === Rdy
   return (
     instruction.op === 'activateGrad' && (dx === dy || (ACTIVATIONS.get(instruction.row ?? '')?.isIdentity ?? false))
   )

@@ -5,9 +5,12 @@
  * hurt (NaN, ±0, ±Infinity, denormals, every exponent); then whole programs; then what must hold bit for bit within one
  * backend. Every body takes the backend as an argument, and a skip says why.
  */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ACTIVATIONS } from '../dist/activations'
 import type { Bound, Engine } from '../dist/backends/backend'
+import { nativeStatus } from '../dist/backends/native'
 import { LOSS_KERNELS } from '../dist/losses'
 import { sgd } from '../dist/optimizers'
 import type { Floats, Plan, Program, ProgramName, Report, Slice, Table } from '../dist/plan/plan'
@@ -53,25 +56,38 @@ const STEPS: Steps = {
   follows: false,
 }
 
-/** Parameters, state as it is in mid-training, and nothing else. */
+/** Parameters, state as it is in mid-training, a tangent, and nothing else. */
 function arenaOf(row: Case, plan: Plan): Float32Array {
   const arena = new Float32Array(plan.length)
   arena.set(startOf(row))
   arena.set(scatter(plan.state.length, row.seed, 3).map(Math.abs), plan.state.at)
+  arena.set(scatter(plan.tangent.length, row.seed, 4), plan.tangent.at)
   return arena
+}
+
+const NOTHING: Worst = { key: '', share: 0, roundings: 0, says: 'nothing' }
+
+/** The worst of each operation on each backend, for the table of docs/numerics.md. */
+const seen = new Map<string, Map<string, Worst>>()
+
+function see({ name }: Contender, found: Worst): Worst {
+  const worst = seen.get(name) ?? new Map<string, Worst>()
+  seen.set(name, worst)
+  if (found.roundings > (worst.get(found.key)?.roundings ?? 0)) worst.set(found.key, found)
+  return found
 }
 
 /** Walks a program; each instruction starts from what float32 in TypeScript left of the one before. */
 function walk(row: Case, plan: Plan, program: Program, start: Float32Array, table: Table, on: Contender): Worst {
   const order = shuffle(countTo(row.rows), random(row.seed, 'shuffle'))
   let arena = start
-  let worst: Worst = { share: 0, says: 'nothing' }
+  let worst = NOTHING
   for (const instruction of [...program.chunk, ...program.step]) {
     const batch = isInPlace(instruction) ? row.capacity : row.batch
     const steps = { ...STEPS, rows: order, pass: row.rows, batch }
     const expected = new Expectation(plan, instruction, arena, table, steps)
     const done = runOne(on, plan, instruction, arena, table, steps)
-    const found = expected.check(done, flushes(on))
+    const found = see(on, expected.check(done, flushes(on)))
     if (found.share > worst.share) worst = found
     const next = on === CONTENDERS[0] ? done : runOne(CONTENDERS[0], plan, instruction, arena, table, steps)
     if (next.report.stopped) break
@@ -84,7 +100,7 @@ t.test('each instruction of each case', (t) =>
   onEach(t, CONTENDERS, (t, on) => {
     for (const row of CASES) {
       const plan = planOf(row, 'float32')
-      for (const name of ['train', 'evaluate'] as const) {
+      for (const name of ['train', 'evaluate', 'curvature'] as const) {
         const program = plan.programs[name] as Program
         const { share, says } = walk(row, plan, program, arenaOf(row, plan), tableOf(row), on)
         t.ok(share <= 1, `${row.name}, ${name}: at worst ${share.toFixed(2)} of what is allowed (${says})`)
@@ -166,6 +182,8 @@ function barePlan(blocks: number, n: number, capacity: number): Plan {
     trainable: parameters,
     gradients: none,
     state: none,
+    tangent: none,
+    curvature: none,
     programs: {},
   }
 }
@@ -179,36 +197,35 @@ const bareTable = (rows: number): Table => ({
   y: new Float32Array(rows),
 })
 
-t.test('every exponent through every activation and its derivative', (t) =>
+t.test('every exponent through every activation and its derivatives', (t) =>
   onEach(t, CONTENDERS, (t, on) => {
     const x = sweep()
     const n = x.length
     const rows = n / O
-    const plan = barePlan(4, n, rows)
-    const [atX, atY, atDy, atDx] = [0, 1, 2, 3].map((block) => 16 + block * n)
+    const plan = barePlan(6, n, rows)
+    const [atX, atY, atDy, atDx, atRx, atRdy] = [0, 1, 2, 3, 4, 5].map((block) => 16 + block * n)
     const steps = { ...STEPS, pass: rows, batch: rows }
     for (const [row, { keeps, forward }] of ACTIVATIONS) {
       const arena = new Float32Array(plan.length)
       arena.set(x, atX)
       forward(x, arena.subarray(atY, atY + n), rows, O)
-      arena.set(scatter(n, 2, 0), atDy)
+      for (const [part, at] of [atDy, atRx, atRdy].entries()) arena.set(scatter(n, 2, part), at)
       const read = keeps === 'input' ? atX : atY
       for (const instruction of [
         { op: 'activate', row, x: atX, y: atY, O },
         { op: 'activateGrad', row, x: read, y: atY, dy: atDy, dx: atDx, O },
+        { op: 'activateGradTangent', row, x: read, y: atY, Rx: atRx, dy: atDy, Rdy: atRdy, Rdx: atDx, O },
       ] as const) {
         const expected = new Expectation(plan, instruction, arena, bareTable(rows), steps)
-        const { share, says } = expected.check(
-          runOne(on, plan, instruction, arena, bareTable(rows), steps),
-          flushes(on),
-        )
+        const done = runOne(on, plan, instruction, arena, bareTable(rows), steps)
+        const { share, says } = see(on, expected.check(done, flushes(on)))
         t.ok(share <= 1, `at worst ${share.toFixed(2)} of what is allowed: ${says}`)
       }
     }
   }),
 )
 
-t.test('every exponent through every loss and its derivative', (t) =>
+t.test('every exponent through every loss and its derivatives', (t) =>
   onEach(t, CONTENDERS, (t, on) => {
     const logits = sweep()
     const probabilities = Float32Array.from([
@@ -223,27 +240,24 @@ t.test('every exponent through every loss and its derivative', (t) =>
         const z = row.endsWith('Probabilities') ? probabilities : logits
         const t_ = T === 1 ? classes(z.length / O) : labels(z.length)
         // A row at a time, so that one NaN does not hide the other losses.
-        const plan = barePlan(3, 16, 1)
-        const instruction = {
-          op: 'loss',
-          row,
-          z: 16,
-          t: 32,
-          dz: 48,
-          O,
-          T,
-          scale: 0.3,
-          overRows: 1,
-          parameter: 0.7,
-        } as const
-        let worst: Worst = { share: 0, says: row }
+        const plan = barePlan(5, 16, 1)
+        const kernel = { row, z: 16, t: 32, O, T, scale: 0.3, overRows: 1, parameter: 0.7 }
+        const Rz = scatter(O, 3, 0)
+        let worst = NOTHING
         for (let r = 0; r < z.length / O; r++) {
           const arena = new Float32Array(plan.length)
           arena.set(z.subarray(r * O, (r + 1) * O), 16)
           arena.set(t_.subarray(r * T, (r + 1) * T), 32)
-          const expected = new Expectation(plan, instruction, arena, bareTable(1), STEPS)
-          const found = expected.check(runOne(on, plan, instruction, arena, bareTable(1), STEPS), flushes(on))
-          if (found.share > worst.share) worst = found
+          arena.set(Rz, 64)
+          for (const instruction of [
+            { op: 'loss', dz: 48, ...kernel },
+            { op: 'lossTangent', Rz: 64, Rdz: 80, ...kernel },
+          ] as const) {
+            const expected = new Expectation(plan, instruction, arena, bareTable(1), STEPS)
+            const done = runOne(on, plan, instruction, arena, bareTable(1), STEPS)
+            const found = see(on, expected.check(done, flushes(on)))
+            if (found.share > worst.share) worst = found
+          }
         }
         t.ok(worst.share <= 1, `at worst ${worst.share.toFixed(2)} of what is allowed: ${worst.says}`)
       }
@@ -271,7 +285,8 @@ class Loaded {
 
   slice(program: ProgramName, steps: number, more: Partial<Slice<Bound>> = {}): Slice<Bound> {
     const { rows, batch } = this.row
-    const learningRate = new Float64Array(program === 'train' ? steps : 0).fill(STEPS.learningRate[0])
+    const updates = this.plan.programs[program]?.step.length ?? 0
+    const learningRate = new Float64Array(updates > 0 ? steps : 0).fill(STEPS.learningRate[0])
     return { ...STEPS, program, data: this.data, pass: rows, batch, steps, step: 0, learningRate, ...more }
   }
 
@@ -381,8 +396,10 @@ t.test('the gradient of each case is that of its loss, masks and penalty in it',
 
 // ---------------------------------------------------------------------------------------------------- bit for bit
 
+/** Bytes of numbers as doubles, which is exact for floats. */
+const bitsOf = (list: ArrayLike<number>): Buffer => Buffer.from(Float64Array.from(list).buffer)
 const sameBits = (a: readonly ArrayLike<number>[], b: readonly ArrayLike<number>[]): boolean =>
-  a.every((list, k) => list.length === b[k].length && Array.from(list).every((v, i) => Object.is(v, b[k][i])))
+  a.length === b.length && a.every((list, i) => bitsOf(list).equals(bitsOf(b[i])))
 
 const series = ({ loss, penalty, gradientNorm }: Report): Float64Array[] => [loss, penalty, gradientNorm]
 const joined = (reports: readonly Report[]): Float64Array[] =>
@@ -390,6 +407,9 @@ const joined = (reports: readonly Report[]): Float64Array[] =>
 
 /** Small ones: what is asked of them does not depend on size. */
 const SMALL = CASES.filter(({ rows, model }) => rows < 100 && model.inputs < 40)
+
+/** Enough rows or weights for several tiles of work. */
+const LARGE = ["the question's", 'wide enough for BLAS', 'more than a chunk', 'one row more than two chunks']
 
 t.test('however a training is cut into slices, sync or not, the bits are the same', (t) =>
   onEach(t, ALL, async (t, on) => {
@@ -435,6 +455,50 @@ t.test('a row gives the same output alone, among others, in chunks of any size, 
   }),
 )
 
+t.test('any number of threads gives the same bits', (t) =>
+  onEach(t, ALL, (t, on) => {
+    for (const row of CASES.filter(({ name }) => LARGE.includes(name))) {
+      const [alone, ...others] = [1, 2, 3, 4, 7].map((threads) => {
+        const loaded = new Loaded(on, row, planOf(row, on.dtype), threads)
+        loaded.engine.run(loaded.slice('train', 3))
+        const arena = loaded.arena()
+        loaded.close()
+        return arena
+      })
+      t.ok(
+        others.every((arena) => sameBits(arena, alone)),
+        row.name,
+      )
+    }
+  }),
+)
+
+/** Trains a net of every activation and prints a hash of all its losses and weights. */
+const HASH = `
+  const { dense, dropout, FNN } = require('downhill')
+  const hash = require('node:crypto').createHash('sha256')
+  const x = Array.from({ length: 97 }, (_, i) => Array.from({ length: 30 }, (_, j) => Math.sin(i * 31 + j * j)))
+  for (const activation of ${JSON.stringify([...ACTIVATIONS.keys()])})
+    for (const fit of [{ batchSize: 'full' }, { batchSize: 10, optimizer: 'adam' }]) {
+      const layers = [dense(65, activation), dropout(0.2), dense(33, activation), dense(1, 'sigmoid')]
+      const net = new FNN({ layers, seed: 4, backend: 'native' })
+      hash.update(net.fitSync(x, x.map(([v]) => Number(v > 0)), { epochs: 3, ...fit }).loss)
+      for (const { weights, bias } of net.weights()) hash.update(weights.data).update(bias)
+    }
+  console.log(require('downhill').backendInfo().simd, hash.digest('hex'))
+`
+
+const { simd } = nativeStatus()
+const skip = simd !== 'avx512' && `not on this machine: the addon runs ${simd}`
+t.test('kernels for AVX2 and for AVX-512 give the same bits', { skip }, async (t) => {
+  const [avx2, avx512] = ['avx2', 'avx512'].map((set) => {
+    const env = { ...process.env, NODE_OPTIONS: '', DOWNHILL_SIMD: set }
+    return spawnSync(process.execPath, ['-e', HASH], { cwd: join(__dirname, '..'), env, encoding: 'utf8' }).stdout
+  })
+  t.match(avx2, /^avx2 [0-9a-f]{64}\n$/)
+  t.equal(avx512, avx2.replace('avx2', 'avx512'))
+})
+
 t.test('programs that only look change no parameter, no state', (t) =>
   onEach(t, ALL, (t, on) =>
     eachLoaded(on, SMALL, (loaded) => {
@@ -442,7 +506,8 @@ t.test('programs that only look change no parameter, no state', (t) =>
       engine.run(loaded.slice('train', 1))
       const kept = [plan.parameters, plan.state]
       const before = kept.map((range) => engine.read(range))
-      for (const program of PROGRAMS.filter((name) => name !== 'train')) engine.run(loaded.slice(program, 1))
+      for (const program of PROGRAMS.filter((name) => name !== 'train' && name !== 'update'))
+        engine.run(loaded.slice(program, 1))
       t.ok(
         sameBits(
           kept.map((range) => engine.read(range)),
@@ -475,3 +540,13 @@ t.test('what is not finite ends a slice before it changes a parameter, with the 
       }
   }),
 )
+
+t.teardown(() => {
+  for (const [name, worst] of seen)
+    for (const key of [...worst.keys()].sort()) {
+      const { roundings, share } = worst.get(key) as Worst
+      t.comment(
+        `${name}  ${key}: at worst ${roundings.toPrecision(2)} roundings, ${share.toFixed(2)} of what is allowed`,
+      )
+    }
+})

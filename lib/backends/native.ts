@@ -92,7 +92,16 @@ interface EncodedProgram {
 }
 
 /** Programs in the order in which the addon numbers them. */
-const PROGRAMS: readonly ProgramName[] = ['train', 'gradient', 'evaluate', 'predict']
+const PROGRAMS: readonly ProgramName[] = [
+  'train',
+  'gradient',
+  'evaluate',
+  'predict',
+  'objective',
+  'linearize',
+  'curvature',
+  'update',
+]
 
 /** What is missing or of the wrong kind in what a file exported; '' if it is an addon of this version. */
 export function faultOf(exports: unknown): string {

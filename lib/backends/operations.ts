@@ -9,7 +9,14 @@ import { ACTIVATIONS } from '../activations'
 import { LOSS_KERNELS } from '../losses'
 import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey } from '../plan/plan'
 import { maskBits, maskKey } from '../random'
-import { affine, affineGradInput, affineGradWeights } from './products'
+import {
+  affine,
+  affineGradInput,
+  affineGradInputTangent,
+  affineGradWeights,
+  affineGradWeightsTangent,
+  affineTangent,
+} from './products'
 
 /** What changes from chunk to chunk and from step to step. */
 export interface Context {
@@ -88,7 +95,7 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
   affineGradInput({ dy, W, dx, I, O }, memory) {
     const [vdy, vW] = [memory.view(dy, O * memory.capacity), memory.view(W, I * O)]
     const vdx = memory.view(dx, I * memory.capacity)
-    return ({ rows }) => affineGradInput(vdy, vW, vdx, rows, I, O)
+    return ({ rows }) => affineGradInput(vdy, vW, vdx, rows, I, O, false)
   },
 
   activate({ row, x, y, O }, memory) {
@@ -125,14 +132,48 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
+  affineTangent({ x, Rx, W, RW, Rb, Ry, I, O }, memory) {
+    const [vx, vRx] = [memory.view(x, I * memory.capacity), memory.optional(Rx, I * memory.capacity)]
+    const [vW, vRW, vRb] = [memory.view(W, I * O), memory.view(RW, I * O), memory.optional(Rb, O)]
+    const vRy = memory.view(Ry, O * memory.capacity)
+    return ({ rows }) => affineTangent(vx, vRx, vW, vRW, vRb, vRy, rows, I, O)
+  },
+
+  lossTangent({ row, z, t, Rz, Rdz, O, T, scale, overRows, parameter }, memory) {
+    const kernel = rowOf(LOSS_KERNELS, row)
+    const [vz, vt] = [memory.view(z, O * memory.capacity), memory.view(t, T * memory.capacity)]
+    const [vRz, vRdz] = [memory.view(Rz, O * memory.capacity), memory.view(Rdz, O * memory.capacity)]
+    return ({ rows, batch }) =>
+      kernel.tangent(vz, vt, vRz, vRdz, rows, O, T, overRows ? scale / batch : scale, parameter)
+  },
+
+  activateGradTangent({ row, x, y, Rx, dy, Rdy, Rdx, O }, memory) {
+    const activation = rowOf(ACTIVATIONS, row)
+    const [v, vRx, vdy, vRdy, vRdx] = [activation.keeps === 'input' ? x : y, Rx, dy, Rdy, Rdx].map((at) =>
+      memory.view(at, O * memory.capacity),
+    )
+    return ({ rows }) => activation.backwardTangent(v, vRx, vdy, vRdy, vRdx, rows, O)
+  },
+
+  affineGradWeightsTangent({ x, Rx, dy, Rdy, RdW, Rdb, I, O }, memory) {
+    const [vx, vRx] = [memory.view(x, I * memory.capacity), memory.optional(Rx, I * memory.capacity)]
+    const [vdy, vRdy] = [memory.view(dy, O * memory.capacity), memory.view(Rdy, O * memory.capacity)]
+    const [vRdW, vRdb] = [memory.view(RdW, I * O), memory.optional(Rdb, O)]
+    return ({ rows, offset }) => affineGradWeightsTangent(vx, vRx, vdy, vRdy, vRdW, vRdb, rows, I, O, offset > 0)
+  },
+
+  affineGradInputTangent({ dy, Rdy, W, RW, Rdx, I, O }, memory) {
+    const [vdy, vRdy] = [memory.view(dy, O * memory.capacity), memory.view(Rdy, O * memory.capacity)]
+    const [vW, vRW, vRdx] = [memory.view(W, I * O), memory.view(RW, I * O), memory.view(Rdx, I * memory.capacity)]
+    return ({ rows }) => affineGradInputTangent(vdy, vRdy, vW, vRW, vRdx, rows, I, O)
+  },
+
   penalty({ w, dw, n, lambda }, memory) {
-    const [vw, vdw] = [memory.view(w, n), memory.view(dw, n)]
+    const [vw, vdw] = [memory.view(w, n), memory.optional(dw, n)]
     return (context) => {
       let squares = 0
-      for (let i = 0; i < n; i++) {
-        squares += vw[i] * vw[i]
-        vdw[i] += lambda * vw[i]
-      }
+      for (let i = 0; i < n; i++) squares += vw[i] * vw[i]
+      if (vdw) for (let i = 0; i < n; i++) vdw[i] += lambda * vw[i]
       context.penalty += 0.5 * lambda * squares
     }
   },

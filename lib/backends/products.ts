@@ -1,5 +1,5 @@
 /**
- * The three products of a dense layer in plain TypeScript: the specification of native/gemm.h.
+ * The three products of a dense layer in plain TypeScript, and their tangents: the specification of native/gemm.h.
  *
  * Every entry is one chain of sums, term after term in double, from the last k to the first (why that way round:
  * docs/decisions/0004-golden-on-raw-inputs.md); a float32 result is rounded once per four terms. Four terms at a time
@@ -37,8 +37,16 @@ export function affineGradWeights(
   }
 }
 
-/** dx = dy·Wᵀ;  dx (B,I). Four dot products at a time share one row of dy. */
-export function affineGradInput(dy: Floats, W: Floats, dx: Floats, B: number, I: number, O: number): void {
+/** dx (+)= dy·Wᵀ;  dx (B,I). Four dot products at a time share one row of dy. */
+export function affineGradInput(
+  dy: Floats,
+  W: Floats,
+  dx: Floats,
+  B: number,
+  I: number,
+  O: number,
+  accumulate: boolean,
+): void {
   for (let r = 0; r < B; r++) {
     const d = r * O
     let i = 0
@@ -58,17 +66,67 @@ export function affineGradInput(dy: Floats, W: Floats, dx: Floats, B: number, I:
         s2 += v * W[w2 + o]
         s3 += v * W[w3 + o]
       }
-      dx[r * I + i] = s0
-      dx[r * I + i + 1] = s1
-      dx[r * I + i + 2] = s2
-      dx[r * I + i + 3] = s3
+      dx[r * I + i] = accumulate ? dx[r * I + i] + s0 : s0
+      dx[r * I + i + 1] = accumulate ? dx[r * I + i + 1] + s1 : s1
+      dx[r * I + i + 2] = accumulate ? dx[r * I + i + 2] + s2 : s2
+      dx[r * I + i + 3] = accumulate ? dx[r * I + i + 3] + s3 : s3
     }
     for (; i < I; i++) {
       let s = 0
       for (let o = 0; o < O; o++) s += dy[d + o] * W[i * O + o]
-      dx[r * I + i] = s
+      dx[r * I + i] = accumulate ? dx[r * I + i] + s : s
     }
   }
+}
+
+// By the product rule each tangent is two of the products above; one, where Rx is zero (null): at the inputs.
+
+/** Ry = Rx·W + x·RW + Rb;  Rb (O) or null. */
+export function affineTangent(
+  x: Floats,
+  Rx: Floats | null,
+  W: Floats,
+  RW: Floats,
+  Rb: Floats | null,
+  Ry: Floats,
+  B: number,
+  I: number,
+  O: number,
+): void {
+  affine(x, RW, Rb, Ry, B, I, O)
+  if (Rx) multiplyAdd(Rx, I, 1, W, O, Ry, O, B, I, O)
+}
+
+/** RdW (+)= xᵀ·Rdy + Rxᵀ·dy, Rdb (+)= Σ_b Rdy. */
+export function affineGradWeightsTangent(
+  x: Floats,
+  Rx: Floats | null,
+  dy: Floats,
+  Rdy: Floats,
+  RdW: Floats,
+  Rdb: Floats | null,
+  B: number,
+  I: number,
+  O: number,
+  accumulate: boolean,
+): void {
+  affineGradWeights(x, Rdy, RdW, Rdb, B, I, O, accumulate)
+  if (Rx) affineGradWeights(Rx, dy, RdW, null, B, I, O, true)
+}
+
+/** Rdx = Rdy·Wᵀ + dy·RWᵀ. */
+export function affineGradInputTangent(
+  dy: Floats,
+  Rdy: Floats,
+  W: Floats,
+  RW: Floats,
+  Rdx: Floats,
+  B: number,
+  I: number,
+  O: number,
+): void {
+  affineGradInput(Rdy, W, Rdx, B, I, O, false)
+  affineGradInput(dy, RW, Rdx, B, I, O, true)
 }
 
 /** C += A·B with A's entry (m, k) at m·am + k·ak; B (K,N) with rows bk apart, C (M,N) with rows cm apart. */

@@ -91,9 +91,10 @@ class TypescriptEngine implements Engine {
   run(slice: Slice<Bound>): Report {
     this.#stop.set(false)
     const local = { ...slice, follows: false, data: (slice.data as BoundHere).table }
-    // A program that only looks must not see half an update of an engine that trains the same parameters.
-    if (slice.program !== 'train') return this.#gate.reading(() => this.#interpreter.run(local))
-    return this.#interpreter.run(local)
+    // A program that only looks must not see half an update of an engine that trains the same parameters; one with a
+    // step list of its own takes the gate there.
+    const isLooking = this.plan.programs[slice.program]?.step.length === 0
+    return isLooking ? this.#gate.reading(() => this.#interpreter.run(local)) : this.#interpreter.run(local)
   }
 
   runAsync(slice: Slice<Bound>): Promise<Report> {

@@ -1,17 +1,18 @@
 /**
  * The compiler: model + loss + optimizer → plan. The only place where a network becomes instructions.
  *
- * Four programs share one arena (see plan.ts): `train` goes forward with masks, back, and updates; `gradient` goes
- * forward without masks and back; `evaluate` gives the loss and the outputs; `predict` the outputs. A plan holds those
- * that were asked for. Each program lays its activations into the same workspace from its start, since none keeps
- * anything there from one step to the next.
+ * The programs share one arena (see plan.ts): `train` goes forward with masks, back, and updates; `gradient` goes
+ * forward without masks and back; `evaluate` gives the loss and the outputs; `predict` the outputs. `objective` is the
+ * loss as trained, `linearize` that and its gradient, `curvature` the product of its Hessian with the tangent; `update`
+ * is an optimizer alone. A plan holds those that were asked for. Each program lays its activations into the same workspace from its start, since none
+ * keeps anything there from one step to the next; but for what `linearize` leaves to `curvature`.
  */
 import { layerRow } from '../layers'
 import { type LossSpec, placeLoss } from '../losses'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
 import { type Layout, layOut, type Model, penaltyOf } from './layout'
 import { align, type Dtype, type Instruction, type Plan, type Program, type ProgramName, type Range } from './plan'
-import { type Emitted, type Emitter, emitStage, type Stage, type StageParameters } from './stages'
+import { type Emitted, type Emitter, emitStage, type Place, type Stage, type StageParameters } from './stages'
 
 export interface CompileOptions {
   readonly dtype: Dtype
@@ -21,8 +22,13 @@ export interface CompileOptions {
   /** Columns of the targets: 1 for class indices, else as many as outputs. */
   readonly targets: number
   readonly programs: readonly ProgramName[]
-  /** Needed by `train`. */
+  /** Needed by `train` and `update`. */
   readonly optimizer?: OptimizerSpec
+  /**
+   * `curvature` goes on from what the last `linearize` left in the workspace, and so is right only if a chunk holds all
+   * rows and the parameters are where they were; else it makes the pass anew. @default false
+   */
+  readonly keepsPass?: boolean
 }
 
 /** Rows of a chunk: a function of the data alone, so that bits do not depend on threads. Bounds the activations of a full batch. */
@@ -33,18 +39,35 @@ export const PREDICT_ROWS = 256
 export function compile(model: Model, options: CompileOptions): Plan {
   const layout = layOut(model)
   const { trainable } = layout
-  const wantsGradient = options.programs.includes('train') || options.programs.includes('gradient')
-  const gradients: Range = { at: trainable.length, length: wantsGradient ? trainable.length : 0 }
-  const vectors = options.optimizer ? optimizerRow(options.optimizer).stateVectors(options.optimizer.settings) : 0
-  const state: Range = { at: gradients.at + gradients.length, length: vectors * trainable.length }
-  const workspace = state.at + state.length
-  const site: Site = { model, layout, options, gradients, state }
+  const wants = (...names: ProgramName[]): boolean => names.some((name) => options.programs.includes(name))
+  const behind = ({ at, length }: Range, vectors: number): Range => ({
+    at: at + length,
+    length: vectors * trainable.length,
+  })
+  const gradients = behind(trainable, Number(wants('train', 'gradient', 'linearize', 'update')))
+  const state = behind(
+    gradients,
+    options.optimizer ? optimizerRow(options.optimizer).stateVectors(options.optimizer.settings) : 0,
+  )
+  const tangent = behind(state, Number(wants('curvature')))
+  const curvature = behind(tangent, Number(wants('curvature')))
+  const site: Site = { model, layout, options, gradients, state, tangent, curvature }
 
   const programs: { [P in ProgramName]?: Program } = {}
+  let workspace = curvature.at + curvature.length
   let length = workspace
+  let pass: Pass | null = null
+  if (wants('linearize')) {
+    const to = emitterAt(workspace, options, 'linearize')
+    pass = emitPass(site, to, gradients)
+    programs.linearize = { chunk: to.instructions, step: [...penalties(site, gradients), guard(site)] }
+    length = to.end()
+    if (options.keepsPass) workspace = length
+  }
   for (const name of options.programs) {
-    const to = emitterAt(workspace, options.capacity, name === 'train')
-    programs[name] = PROGRAMS[name](site, to)
+    if (name === 'linearize') continue
+    const to = emitterAt(workspace, options, name)
+    programs[name] = PROGRAMS[name](site, to, options.keepsPass ? pass : null)
     length = Math.max(length, to.end())
   }
   return {
@@ -57,6 +80,8 @@ export function compile(model: Model, options: CompileOptions): Plan {
     trainable,
     gradients,
     state,
+    tangent,
+    curvature,
     programs,
   }
 }
@@ -68,6 +93,8 @@ interface Site {
   readonly options: CompileOptions
   readonly gradients: Range
   readonly state: Range
+  readonly tangent: Range
+  readonly curvature: Range
 }
 
 interface Collector extends Emitter {
@@ -76,11 +103,12 @@ interface Collector extends Emitter {
   end(): number
 }
 
-function emitterAt(workspace: number, capacity: number, isTraining: boolean): Collector {
+function emitterAt(workspace: number, { capacity }: CompileOptions, name: ProgramName): Collector {
   const instructions: Instruction[] = []
   let end = workspace
   return {
-    isTraining,
+    isTraining: name === 'train',
+    keepsDeltas: name === 'linearize' || name === 'curvature',
     instructions,
     emit: (instruction) => instructions.push(instruction),
     allocate(columns) {
@@ -92,17 +120,35 @@ function emitterAt(workspace: number, capacity: number, isTraining: boolean): Co
   }
 }
 
-/** Forward through all stages but, where the loss takes its place, the output activation; which is returned. */
-function emitForward(site: Site, to: Collector): { emitted: Emitted[]; z: number; width: number; held: Stage | null } {
-  const { model, layout, options, gradients } = site
+const NOWHERE: Place = { W: -1, b: -1 }
+const NO_PARAMETERS: StageParameters = { value: NOWHERE, gradient: NOWHERE, tangent: NOWHERE, curvature: NOWHERE }
+
+/** The way there, through all stages but, where the loss takes its place, the output activation; which is returned. */
+interface Forward {
+  readonly emitted: readonly Emitted[]
+  readonly z: number
+  readonly width: number
+  readonly held: Stage | null
+}
+
+/** `gradients`: where dW and db go; null where nobody wants them. */
+function emitForward(site: Site, to: Collector, gradients: Range | null = null): Forward {
+  const { model, layout, options, tangent, curvature } = site
   const x = to.allocate(model.inputs)
   to.emit({ op: 'gather', x, I: model.inputs })
   const stages: { stage: Stage; parameters: StageParameters }[] = []
   for (const [index, layer] of model.layers.entries()) {
-    const place = (name: 'weights' | 'bias'): number =>
+    const find = (name: 'weights' | 'bias'): number =>
       layout.tensors.find((tensor) => tensor.layer === index && tensor.spec.name === name)?.at ?? -1
-    const [W, b] = [place('weights'), place('bias')]
-    const parameters = { W, b, dW: W < 0 ? -1 : gradients.at + W, db: b < 0 ? -1 : gradients.at + b }
+    const [W, b] = [find('weights'), find('bias')]
+    const within = (block: Range | null): Place =>
+      block === null ? NOWHERE : { W: W < 0 ? -1 : block.at + W, b: b < 0 ? -1 : block.at + b }
+    const parameters: StageParameters = {
+      value: { W, b },
+      gradient: within(gradients),
+      tangent: within(tangent),
+      curvature: within(curvature),
+    }
     for (const stage of layerRow(layer).stages(layer, layout.widths[index], index)) stages.push({ stage, parameters })
   }
   const last = stages.at(-1)?.stage
@@ -126,60 +172,120 @@ export function outputActivation(model: Model): string {
   return stage?.kind === 'activate' ? stage.activation : 'linear'
 }
 
-function emitLoss(site: Site, to: Collector, z: number, O: number, wantsGradient: boolean): number {
+/** What `loss` and its tangent take beside z and dz. */
+interface LossOperands {
+  readonly row: string
+  readonly t: number
+  readonly O: number
+  readonly T: number
+  readonly scale: number
+  readonly overRows: number
+  readonly parameter: number
+}
+
+function emitLoss(site: Site, to: Collector, { z, width: O }: Forward, dz: number): LossOperands {
   const { loss, targets: T } = site.options
   const { kernel, scale, overRows, parameter } = placeLoss(loss, outputActivation(site.model))
   const t = to.allocate(T)
-  const dz = wantsGradient ? to.allocate(O) : -1
+  const operands = { row: kernel, t, O, T, scale: scale(O), overRows: Number(overRows), parameter }
   to.emit({ op: 'gatherTargets', t, T })
-  to.emit({ op: 'loss', row: kernel, z, t, dz, O, T, scale: scale(O), overRows: Number(overRows), parameter })
-  return dz
+  to.emit({ op: 'loss', z, dz, ...operands })
+  return operands
 }
 
-/** Forward, loss and back: what `train` and `gradient` share. Whoever has parameters at or before it wants dx. */
-function emitGradient(site: Site, to: Collector): void {
-  const { emitted, z, width } = emitForward(site, to)
-  let dy = emitLoss(site, to, z, width, true)
-  const first = emitted.findIndex((step) => step.hasParameters)
-  for (let i = emitted.length - 1; i >= first && i >= 0; i--) dy = emitted[i].back(to, dy, i > first)
+/** A pass there and back; `deltas[i]` is where the dy of stage i stands, while it stands. */
+interface Pass {
+  readonly forward: Forward
+  readonly loss: LossOperands
+  readonly deltas: readonly number[]
+}
+
+/** Forward, loss and back, dW and db to `gradients` if wanted. Whoever has parameters at or before it wants dx. */
+function emitPass(site: Site, to: Collector, gradients: Range | null): Pass {
+  const forward = emitForward(site, to, gradients)
+  const { emitted, width } = forward
+  const dz = to.allocate(width)
+  const loss = emitLoss(site, to, forward, dz)
+  const first = firstWithParameters(emitted)
+  const deltas: number[] = []
+  let dy = dz
+  for (let i = emitted.length - 1; i >= first; i--) {
+    deltas[i] = dy
+    dy = emitted[i].back(to, dy, i > first)
+  }
+  return { forward, loss, deltas }
+}
+
+/** The tangent of a pass: there, through the loss, and back to the Hessian times the tangent. */
+function emitPassTangent({ forward: { emitted, z, width }, loss, deltas }: Pass, to: Collector): void {
+  const inputs: number[] = []
+  let Ry = -1
+  for (const [i, stage] of emitted.entries()) {
+    inputs[i] = Ry
+    Ry = stage.tangent(to, Ry)
+  }
+  let Rdy = to.allocate(width)
+  to.emit({ op: 'lossTangent', z, Rz: Ry, Rdz: Rdy, ...loss })
+  const first = firstWithParameters(emitted)
+  for (let i = emitted.length - 1; i >= first; i--)
+    Rdy = emitted[i].backTangent(to, { Rx: inputs[i], dy: deltas[i], Rdy }, i > first)
+}
+
+function firstWithParameters(emitted: readonly Emitted[]): number {
+  return emitted.findIndex((stage) => stage.hasParameters)
 }
 
 /** The activation held back for the loss, applied after it, for whoever wants to see outputs. */
-function emitOutput(held: Stage | null, z: number, width: number, to: Collector): { at: number; columns: number } {
+function emitOutput({ held, z, width }: Forward, to: Collector): { at: number; columns: number } {
   if (held === null) return { at: z, columns: width }
-  const { y } = emitStage(held, z, width, { W: -1, b: -1, dW: -1, db: -1 }, to)
+  const { y } = emitStage(held, z, width, NO_PARAMETERS, to)
   return { at: y, columns: width }
 }
 
-type Compile = (site: Site, to: Collector) => Program
+/** `pass`: what `linearize` leaves to go on from; null where nothing stays. */
+type Compile = (site: Site, to: Collector, pass: Pass | null) => Program
 
-const PROGRAMS: { readonly [P in ProgramName]: Compile } = {
+const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } = {
   predict(site, to) {
-    const { z, width, held } = emitForward(site, to)
-    const output = emitOutput(held, z, width, to)
+    const forward = emitForward(site, to)
+    const output = emitOutput(forward, to)
     return { chunk: to.instructions, step: [], output }
   },
 
   evaluate(site, to) {
-    const { z, width, held } = emitForward(site, to)
-    emitLoss(site, to, z, width, false)
-    const output = emitOutput(held, z, width, to)
+    const forward = emitForward(site, to)
+    emitLoss(site, to, forward, -1)
+    const output = emitOutput(forward, to)
     return { chunk: to.instructions, step: [], output }
   },
 
+  objective(site, to) {
+    emitLoss(site, to, emitForward(site, to), -1)
+    return { chunk: to.instructions, step: penalties(site, null) }
+  },
+
   gradient(site, to) {
-    emitGradient(site, to)
+    emitPass(site, to, site.gradients)
     return { chunk: to.instructions, step: [] }
   },
 
   train(site, to) {
-    emitGradient(site, to)
-    return { chunk: to.instructions, step: [...penalties(site), ...update(site)] }
+    emitPass(site, to, site.gradients)
+    return { chunk: to.instructions, step: [...penalties(site, site.gradients), guard(site), ...update(site)] }
+  },
+
+  update(site) {
+    return { chunk: [], step: update(site) }
+  },
+
+  curvature(site, to, pass) {
+    emitPassTangent(pass ?? emitPass(site, to, null), to)
+    return { chunk: to.instructions, step: penaltyCurvature(site) }
   },
 }
 
-/** One penalty instruction for each run of neighbouring tensors with one λ. */
-function penalties({ model, layout, gradients }: Site): Instruction[] {
+/** Runs of neighbouring tensors with one λ > 0. */
+function penalised({ model, layout }: Site): { at: number; n: number; lambda: number }[] {
   const runs: { at: number; end: number; lambda: number }[] = []
   for (const tensor of [...layout.tensors].sort((a, b) => a.at - b.at)) {
     const lambda = penaltyOf(tensor, model)
@@ -188,20 +294,43 @@ function penalties({ model, layout, gradients }: Site): Instruction[] {
     if (last && last.lambda === lambda && last.end === tensor.at) last.end = end
     else runs.push({ at: tensor.at, end, lambda })
   }
-  return runs
-    .filter(({ lambda }) => lambda > 0)
-    .map(({ at, end, lambda }) => ({ op: 'penalty', w: at, dw: gradients.at + at, n: end - at, lambda }))
+  return runs.filter(({ lambda }) => lambda > 0).map(({ at, end, lambda }) => ({ at, n: end - at, lambda }))
 }
 
-/** The guard, then the optimizer's passes. */
+/** `gradients`: what they are added to; null where nobody wants that. */
+function penalties(site: Site, gradients: Range | null): Instruction[] {
+  return penalised(site).map(({ at, n, lambda }) => ({
+    op: 'penalty',
+    w: at,
+    dw: gradients === null ? -1 : gradients.at + at,
+    n,
+    lambda,
+  }))
+}
+
+/** λ times the tangent: what a penalty of ½λΣw² adds to the Hessian's product. */
+function penaltyCurvature(site: Site): Instruction[] {
+  const { tangent, curvature } = site
+  return penalised(site).map(({ at, n, lambda }) => ({
+    op: 'coupleDecay',
+    w: tangent.at + at,
+    g: curvature.at + at,
+    n,
+    lambda,
+  }))
+}
+
+function guard({ gradients }: Site): Instruction {
+  return { op: 'guard', g: gradients.at, n: gradients.length }
+}
+
+/** The optimizer's passes. */
 function update({ layout, options, gradients, state }: Site): Instruction[] {
-  if (options.optimizer === undefined) throw new Error('a training plan needs an optimizer')
+  if (options.optimizer === undefined) throw new Error('an update needs an optimizer')
   const weights = layout.trainable
-  const guard: Instruction = { op: 'guard', g: gradients.at, n: gradients.length }
-  const passes = optimizerRow(options.optimizer).passes(options.optimizer.settings, {
+  return optimizerRow(options.optimizer).passes(options.optimizer.settings, {
     weights,
     gradients,
     state: (i) => state.at + i * weights.length,
   })
-  return [guard, ...passes]
 }

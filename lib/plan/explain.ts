@@ -9,7 +9,7 @@ export function explainProgram(plan: Plan, name: ProgramName): string {
   if (program === undefined) return `(the plan has no program ${name})`
   const lines = [
     `program ${name}: ${plan.dtype}, chunks of up to ${plan.capacity} rows, arena of ${plan.length} floats`,
-    ...(['parameters', 'gradients', 'state'] as const).map(
+    ...(['parameters', 'gradients', 'state', 'tangent', 'curvature'] as const).map(
       (range) => `  ${range.padEnd(11)}${describeRange(plan[range])}`,
     ),
     `  ${'workspace'.padEnd(11)}${describeRange(workspaceOf(plan))}`,
@@ -21,8 +21,8 @@ export function explainProgram(plan: Plan, name: ProgramName): string {
   return lines.join('\n')
 }
 
-function workspaceOf({ state, length }: Plan): Range {
-  const at = state.at + state.length
+function workspaceOf({ curvature, length }: Plan): Range {
+  const at = curvature.at + curvature.length
   return { at, length: length - at }
 }
 

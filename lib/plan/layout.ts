@@ -8,7 +8,7 @@ import { DownhillError } from '../errors'
 import { drawTensor, type InitializerSpec } from '../initializers'
 import { type LayerSpec, layerRow, type TensorSpec } from '../layers'
 import { random } from '../random'
-import { align, type Range } from './plan'
+import { align, type Floats, type Range } from './plan'
 
 /** A model as the compiler takes it: sizes known, every option checked. */
 export interface Model {
@@ -95,4 +95,33 @@ export function drawParameters(
       put(at + done, piece)
     }
   }
+}
+
+/** How many parameters there are; the block is longer, for the zeros between its tensors. */
+export function parameterCount({ tensors }: Layout): number {
+  return tensors.reduce((sum, { spec }) => sum + spec.rows * spec.columns, 0)
+}
+
+/** The parameters of a block as one vector, without gaps: tensor after tensor as users see them. */
+export function pack(block: Floats, layout: Layout): Float64Array {
+  const vector = new Float64Array(parameterCount(layout))
+  let from = 0
+  for (const { at, spec } of layout.tensors) {
+    const length = spec.rows * spec.columns
+    vector.set(block.subarray(at, at + length), from)
+    from += length
+  }
+  return vector
+}
+
+/** The block of a packed vector, zeros in its gaps. */
+export function unpack(vector: Floats, layout: Layout): Float64Array {
+  const block = new Float64Array(layout.trainable.length)
+  let from = 0
+  for (const { at, spec } of layout.tensors) {
+    const length = spec.rows * spec.columns
+    block.set(vector.subarray(from, from + length), at)
+    from += length
+  }
+  return block
 }

@@ -7,7 +7,8 @@
  *
  * Letters: B rows in a chunk, N rows in the batch, I inputs and O outputs of a layer, T target columns, n elements.
  * Every operand is a number: an arena offset in floats (−1: absent), a size, or a constant. All matrices are row-major
- * and dense; weights are I × O.
+ * and dense; weights are I × O. R before a name is its derivative along the tangent, a direction in the space of the
+ * parameters (the operator R{·} of Pearlmutter 1994, *Fast exact multiplication by the Hessian*).
  */
 
 /**
@@ -44,10 +45,38 @@ export const OPS = {
     rows: 'losses',
     synopsis: 's = overRows ? scale/N : scale;  loss += s·Σ l(z,t);  dz = s·∂l/∂z   (dz −1: not wanted)',
   },
+  affineTangent: {
+    scope: 'chunk',
+    operands: ['x', 'Rx', 'W', 'RW', 'Rb', 'Ry', 'I', 'O'],
+    synopsis: 'Ry = Rx·W + x·RW + Rb   (Rx −1: zero)',
+  },
+  lossTangent: {
+    scope: 'chunk',
+    operands: ['z', 't', 'Rz', 'Rdz', 'O', 'T', 'scale', 'overRows', 'parameter'],
+    rows: 'losses',
+    synopsis: 's = overRows ? scale/N : scale;  Rdz = s·(∂²l/∂z²)·Rz',
+  },
+  activateGradTangent: {
+    scope: 'chunk',
+    operands: ['x', 'y', 'Rx', 'dy', 'Rdy', 'Rdx', 'O'],
+    rows: 'activations',
+    synopsis: "Rdx = f'(x) ⊙ Rdy + f''(x) ⊙ Rx ⊙ dy   (Rdx may be Rdy; x is y where f' is computed from y)",
+  },
+  affineGradWeightsTangent: {
+    scope: 'chunk',
+    operands: ['x', 'Rx', 'dy', 'Rdy', 'RdW', 'Rdb', 'I', 'O'],
+    synopsis:
+      'RdW (+)= xᵀ·Rdy + Rxᵀ·dy;  Rdb (+)= Σ_b Rdy[b,:]   (Rx −1: zero; = in the first chunk, += in the others)',
+  },
+  affineGradInputTangent: {
+    scope: 'chunk',
+    operands: ['dy', 'Rdy', 'W', 'RW', 'Rdx', 'I', 'O'],
+    synopsis: 'Rdx = Rdy·Wᵀ + dy·RWᵀ',
+  },
   penalty: {
     scope: 'step',
     operands: ['w', 'dw', 'n', 'lambda'],
-    synopsis: 'penalty += ½·lambda·Σw²;  dw += lambda·w',
+    synopsis: 'penalty += ½·lambda·Σw²;  dw += lambda·w   (dw −1: not wanted)',
   },
   guard: {
     scope: 'step',
@@ -70,7 +99,11 @@ export const OPS = {
     operands: ['g', 'v', 'n', 'decay', 'epsilon'],
     synopsis: 'v = decay·v + (1−decay)·g²;  g = g / (√v + ε)',
   },
-  decayWeights: { scope: 'step', operands: ['w', 'n', 'lambda'], synopsis: 'w −= learningRate·lambda·w, at most ±the largest float' },
+  decayWeights: {
+    scope: 'step',
+    operands: ['w', 'n', 'lambda'],
+    synopsis: 'w −= learningRate·lambda·w, at most ±the largest float',
+  },
   descend: { scope: 'step', operands: ['w', 'g', 'n'], synopsis: 'w −= learningRate·g, at most ±the largest float' },
 } as const satisfies Record<string, OpRow>
 
@@ -118,12 +151,25 @@ export interface Program {
   readonly output?: { readonly at: number; readonly columns: number }
 }
 
-/** The loss and its gradient for training, and the three that only look. */
-export type ProgramName = 'train' | 'gradient' | 'evaluate' | 'predict'
+/**
+ * The loss and its gradient for training, and those that only look: three without the penalty, as users ask for them;
+ * then the objective as trained (penalty in it, masks off), its gradient, and its Hessian times the tangent. `update`
+ * applies an optimizer to whatever stands in `gradients`, for those who want to know what it would do.
+ */
+export type ProgramName =
+  | 'train'
+  | 'gradient'
+  | 'evaluate'
+  | 'predict'
+  | 'objective'
+  | 'linearize'
+  | 'curvature'
+  | 'update'
 
 /**
- * A compiled model. The arena is `parameters | gradients | state | workspace`: the parameters (weights, then biases,
- * each tensor aligned, then what is kept but not trained) come first, so that several engines can share that block.
+ * A compiled model. The arena is `parameters | gradients | state | tangent | curvature | workspace`: the parameters
+ * (weights, then biases, each tensor aligned, then what is kept but not trained) come first, so that several engines can
+ * share that block. All but the last are laid out alike, float by float; those that no program needs are empty.
  */
 export interface Plan {
   readonly dtype: Dtype
@@ -139,6 +185,9 @@ export interface Plan {
   readonly trainable: Range
   readonly gradients: Range
   readonly state: Range
+  /** The direction that `curvature` is given, and what it returns: the Hessian times that direction. */
+  readonly tangent: Range
+  readonly curvature: Range
   readonly programs: { readonly [P in ProgramName]?: Program }
 }
 

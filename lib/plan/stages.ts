@@ -1,9 +1,11 @@
 /**
- * Stages: the steps of a forward pass that the compiler can emit, and their ways back. Layers unfold into them.
+ * Stages: the steps of a forward pass that the compiler can emit, their ways back, and the tangents of both. Layers
+ * unfold into them.
  *
- * A stage pushes its forward instructions and returns how to go back: given the offset of dy it pushes the backward
- * instructions and returns the offset of dx (−1 where nobody needs it). Sizes in floats are for one row; the compiler
- * multiplies them by the plan's capacity.
+ * A stage pushes its forward instructions and returns how to go on: `back`, given the offset of dy, pushes the backward
+ * instructions and returns the offset of dx (−1 where nobody needs it); `tangent` and `backTangent` differentiate the
+ * two along a direction in the space of the parameters (forward-over-reverse; see plan.ts for R). Sizes in floats are
+ * for one row; the compiler multiplies them by the plan's capacity.
  */
 import { ACTIVATIONS } from '../activations'
 import type { Instruction } from './plan'
@@ -17,17 +19,33 @@ export type Stage =
 export interface Emitter {
   /** Whether this is a training pass (masks on). */
   readonly isTraining: boolean
+  /** Whether tangents will be taken of this pass, so that every dy must outlive its use. */
+  readonly keepsDeltas: boolean
   emit(instruction: Instruction): void
   /** Offset of a fresh range of `columns` floats a row. */
   allocate(columns: number): number
 }
 
-/** Parameters of the layer a stage belongs to, by offset; −1 where absent. */
-export interface StageParameters {
+/** Weights and bias of the layer a stage belongs to, by offset; −1 where absent. */
+export interface Place {
   readonly W: number
   readonly b: number
-  readonly dW: number
-  readonly db: number
+}
+
+/** The same place in each block that is laid out as the parameters are. */
+export interface StageParameters {
+  readonly value: Place
+  /** W −1: nobody wants it. */
+  readonly gradient: Place
+  readonly tangent: Place
+  readonly curvature: Place
+}
+
+/** What the tangent of a way back is made from: the tangent of the stage's input (−1: zero), dy and its tangent. */
+export interface BackTangent {
+  readonly Rx: number
+  readonly dy: number
+  readonly Rdy: number
 }
 
 export interface Emitted {
@@ -37,13 +55,27 @@ export interface Emitted {
   /** Nothing before the first stage that has any needs a gradient. */
   readonly hasParameters?: true
   /** Pushes the way back. `wantsInput`: whether anybody needs dx. */
-  back(emitter: Emitter, dy: number, wantsInput: boolean): number
+  back(to: Emitter, dy: number, wantsInput: boolean): number
+  /** Pushes the tangent of the way there; offset of Ry from that of Rx, −1 for one that is zero. */
+  tangent(to: Emitter, Rx: number): number
+  /** Pushes the tangent of the way back, which `back` and `tangent` have gone; offset of Rdx, −1 where not wanted. */
+  backTangent(to: Emitter, at: BackTangent, wantsInput: boolean): number
 }
 
 type Emit<S extends Stage> = (stage: S, x: number, width: number, parameters: StageParameters, to: Emitter) => Emitted
 
+/** A stage that does nothing. */
+const through = (x: number, width: number): Emitted => ({
+  y: x,
+  width,
+  back: (_, dy) => dy,
+  tangent: (_, Rx) => Rx,
+  backTangent: (_, { Rdy }) => Rdy,
+})
+
 const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>> } = {
-  affine({ inputs: I, outputs: O }, x, _, { W, b, dW, db }, to) {
+  affine({ inputs: I, outputs: O }, x, _, { value, gradient, tangent, curvature }, to) {
+    const { W, b } = value
     const y = to.allocate(O)
     to.emit({ op: 'affine', x, W, b, y, I, O })
     return {
@@ -51,45 +83,73 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
       width: O,
       hasParameters: true,
       back(back, dy, wantsInput) {
-        back.emit({ op: 'affineGradWeights', x, dy, dW, db, I, O })
+        if (gradient.W >= 0) back.emit({ op: 'affineGradWeights', x, dy, dW: gradient.W, db: gradient.b, I, O })
         if (!wantsInput) return -1
         const dx = back.allocate(I)
         back.emit({ op: 'affineGradInput', dy, W, dx, I, O })
         return dx
       },
+      tangent(along, Rx) {
+        const Ry = along.allocate(O)
+        along.emit({ op: 'affineTangent', x, Rx, W, RW: tangent.W, Rb: tangent.b, Ry, I, O })
+        return Ry
+      },
+      backTangent(back, { Rx, dy, Rdy }, wantsInput) {
+        const { W: RdW, b: Rdb } = curvature
+        back.emit({ op: 'affineGradWeightsTangent', x, Rx, dy, Rdy, RdW, Rdb, I, O })
+        if (!wantsInput) return -1
+        const Rdx = back.allocate(I)
+        back.emit({ op: 'affineGradInputTangent', dy, Rdy, W, RW: tangent.W, Rdx, I, O })
+        return Rdx
+      },
     }
   },
 
-  // Overwrites its input where the derivative can be computed from the output, and dy by dx always: nobody else reads
-  // either.
+  // Overwrites its input where the derivative can be computed from the output, and dy by dx where nobody else reads dy.
   activate({ activation }, x, O, _, to) {
     const row = ACTIVATIONS.get(activation)
     if (row === undefined) throw new Error(`no activation ${activation}`)
-    if (row.isIdentity) return { y: x, width: O, back: (_back, dy) => dy }
+    if (row.isIdentity) return through(x, O)
     const y = row.keeps === 'output' ? x : to.allocate(O)
     to.emit({ op: 'activate', row: activation, x, y, O })
     return {
       y,
       width: O,
       back(back, dy) {
-        back.emit({ op: 'activateGrad', row: activation, x, y, dy, dx: dy, O })
-        return dy
+        const dx = back.keepsDeltas ? back.allocate(O) : dy
+        back.emit({ op: 'activateGrad', row: activation, x, y, dy, dx, O })
+        return dx
+      },
+      // A Jacobian of an activation is symmetric: diagonal, or softmax's.
+      tangent(along, Rx) {
+        if (Rx < 0) return -1
+        const Ry = along.allocate(O)
+        along.emit({ op: 'activateGrad', row: activation, x, y, dy: Rx, dx: Ry, O })
+        return Ry
+      },
+      backTangent(back, { Rx, dy, Rdy }) {
+        back.emit({ op: 'activateGradTangent', row: activation, x, y, Rx, dy, Rdy, Rdx: Rdy, O })
+        return Rdy
       },
     }
   },
 
-  // Not in place: the activation before it still needs its own output on the way back.
+  // Not in place: the activation before it still needs its own output on the way back. Linear: its tangent is itself.
   mask({ rate, stream }, x, O, _, to) {
-    if (!to.isTraining) return { y: x, width: O, back: (_back, dy) => dy }
-    const y = to.allocate(O)
-    to.emit({ op: 'mask', x, y, O, rate, stream })
+    if (!to.isTraining) return through(x, O)
+    const mask = (on: Emitter, from: number, y: number): number => {
+      on.emit({ op: 'mask', x: from, y, O, rate, stream })
+      return y
+    }
     return {
-      y,
+      y: mask(to, x, to.allocate(O)),
       width: O,
       back(back, dy, wantsInput) {
-        if (wantsInput) back.emit({ op: 'mask', x: dy, y: dy, O, rate, stream })
-        return dy
+        if (!wantsInput) return dy
+        return mask(back, dy, back.keepsDeltas ? back.allocate(O) : dy)
       },
+      tangent: (along, Rx) => (Rx < 0 ? -1 : mask(along, Rx, along.allocate(O))),
+      backTangent: (back, { Rdy }, wantsInput) => (wantsInput ? mask(back, Rdy, Rdy) : Rdy),
     }
   },
 }
