@@ -51,6 +51,8 @@ export async function diagnose(subject: Subject, orders: Orders): Promise<Diagno
     for (const change of suspicion.changes) {
       if (clock.isOver) return
       const trial = await attempt(exam, change, clock.share)
+      // A trial that the clock ended was not given what the run was given.
+      if (trial.status === 'stopped') continue
       trials.push({ rule, suspicion, trial })
       if (trial.score >= 1 - MATERIAL / 5 && !isRestless(trial.first)) break
     }
@@ -80,7 +82,7 @@ interface Tried extends Suspect {
 /** All rules' suspects; of a run that got where it could, only what holds by arithmetic or rose at once. */
 function suspectsOf(exam: Exam, isFine: boolean): Suspect[] {
   const all = RULES.flatMap((rule) => {
-    const suspicion = rule.suspect(exam)
+    const suspicion = exam.isCut && rule.isPatience ? null : rule.suspect(exam)
     return suspicion ? [{ rule, suspicion: { ...suspicion, id: rule.id } }] : []
   })
   if (!isFine) return all
@@ -147,7 +149,7 @@ async function onlyMemorises(exam: Exam, rule: Rule, trial: Trial, gotThere: num
     const { trained, status } = await attempt(exam, change, clock.share, rows)
     const score = trained.score(asInputs(held.features), asTargets(held.targets))
     trained.network.close()
-    return status === 'diverged' || !Number.isFinite(score) ? exam.chance : Math.max(0, score)
+    return status !== 'completed' || !Number.isFinite(score) ? exam.chance : Math.max(0, score)
   }
   const [before, after] = await Promise.all([scoreHeld({}), scoreHeld(trial.change)])
   return after - before < HELD_SHARE * (trial.score - exam.base.score)
@@ -182,7 +184,7 @@ async function combine(exam: Exam, findings: Finding[], clock: Clock): Promise<v
     if (clock.isOver || !first.fix.change || !other.fix.change) return
     const change = together(other.fix.change, first.fix.change)
     const trial = await attempt(exam, change, clock.share)
-    if (trial.score < (first.proof?.after.score ?? 0) + MATERIAL / 2) continue
+    if (trial.status === 'stopped' || trial.score < (first.proof?.after.score ?? 0) + MATERIAL / 2) continue
     findings[0] = Object.assign(first, {
       fix: { says: `${first.fix.says} ${other.fix.says}`, change },
       proof: { before: measureOf(exam.base), after: measureOf(trial) },

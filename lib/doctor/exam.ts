@@ -42,6 +42,8 @@ export interface Exam {
   readonly chance: number
   readonly chanceLoss: number
   readonly isFullBatch: boolean
+  /** The budget did not allow the whole run; nothing can be said of its length. */
+  readonly isCut: boolean
   /** Steps of the run. */
   readonly steps: number
 }
@@ -95,7 +97,11 @@ export async function examine(subject: Subject, settings: FitSettings, seconds: 
   }
   begun.network.close()
   const base = await attempt(known, {}, seconds)
-  return { ...known, base, end: probe(base.trained.network, table) }
+  const isCut = base.status === 'stopped'
+  // Cut short by the clock: trials run as many epochs, so that they are compared with what was seen.
+  const epochs = Math.max(1, base.trained.history.epochs)
+  const short = isCut ? { ...subject, fit: { ...subject.fit, epochs } } : subject
+  return { ...known, subject: short, isCut, base, end: probe(base.trained.network, table) }
 }
 
 /** Nothing drawn, printed or listened to in a trial. */
