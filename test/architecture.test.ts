@@ -137,8 +137,8 @@ t.test('every operation is in the specification, and in a case', async (t) => {
 
 t.test('every row has its twin in C++', async (t) => {
   for (const [file, table] of [
-    ['native/activations.h', ACTIVATIONS],
-    ['native/losses.h', LOSS_KERNELS],
+    ['native/activations.cc', ACTIVATIONS],
+    ['native/losses.cc', LOSS_KERNELS],
   ] as const) {
     const source = read(file)
     for (const name of table.keys()) t.ok(source.includes(`"${name}"`), `${file}: ${name}`)

@@ -40,7 +40,7 @@ export const CONTENDERS: readonly Contender[] = [
 
 // ---------------------------------------------------------------------------------------------------- cases
 
-/** numbers: any; bits: 0 and 1; classes: one column of class numbers; shares: one column a class, of sum 1. */
+/** numbers: real ones; bits: 0 and 1; classes: one column of class numbers; shares: one column a class, of sum 1. */
 export type TargetKind = 'numbers' | 'bits' | 'classes' | 'shares'
 
 export interface Case {
