@@ -246,7 +246,7 @@ export const RULES: readonly Rule[] = [
   {
     id: 'exploding_forward',
     synopsis: 'activations that grow from layer to layer',
-    until: LENIENT,
+    until: STRICT,
     source: 'a hundredfold over the hidden layers is a factor that no published initialization gives',
     suspect(exam) {
       const inner = hidden(exam.start)
@@ -359,7 +359,7 @@ export const RULES: readonly Rule[] = [
   {
     id: 'input_scale',
     synopsis: 'inputs badly conditioned, or so large that units saturate',
-    until: LENIENT,
+    until: STRICT,
     source: 'LeCun et al. 1998, §4.3: columns of mean 0 and like variance; ten times off is a condition number of 100',
     suspect(exam) {
       const { data } = exam
@@ -389,7 +389,7 @@ export const RULES: readonly Rule[] = [
   {
     id: 'target_scale',
     synopsis: 'targets of a regression far from unit size',
-    until: LENIENT,
+    until: STRICT,
     source: 'the gradient of a squared error grows with the error; outputs begin near ±1',
     suspect(exam) {
       const { data, coding } = exam
@@ -426,11 +426,11 @@ export const RULES: readonly Rule[] = [
     id: 'vanishing_gradient',
     synopsis: 'early layers that hardly get a gradient',
     until: STRICT,
-    source: 'Hochreiter 1991: sigmoid passes at most 1/4 of a gradient a layer; a thousandth is five such layers',
+    source: 'Hochreiter 1991: sigmoid passes at most 1/4 of a gradient a layer; a twentieth is two such layers and a little',
     suspect(exam) {
       const inner = hidden(exam.start)
       const [first, last] = [exam.start[0], exam.start[exam.start.length - 1]]
-      if (inner.length < 3 || !(first.gradient < 1e-2 * last.gradient)) return null
+      if (inner.length < 3 || !(first.gradient < 0.05 * last.gradient)) return null
       const relu = editLayers(exam, (spec, isOutput) => freshDense(spec, isOutput ? spec.activation : 'relu'))
       const tanh = editLayers(exam, (spec, isOutput) => freshDense(spec, isOutput ? spec.activation : 'tanh'))
       return {
