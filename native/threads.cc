@@ -39,7 +39,6 @@ bool spin(F&& ready) {
   return ready();
 }
 
-constexpr uint64_t jobOf(uint64_t ticket) { return ticket >> 32; }
 constexpr uint64_t tileOf(uint64_t ticket) { return ticket & 0xffffffffu; }
 constexpr uint64_t kClosed = 0xffffffffu;
 
@@ -57,29 +56,37 @@ Pool::~Pool() {
 }
 
 void Pool::start() {
+  shares_ = allocate<Share>(static_cast<size_t>(threads_));  // zeros are what an atomic of 0 is made of
   try {
     workers_.reserve(static_cast<size_t>(threads_ - 1));
-    while (workers_.size() + 1 < static_cast<size_t>(threads_)) {
+    while (shares_ != nullptr && workers_.size() + 1 < static_cast<size_t>(threads_)) {
       const int worker = static_cast<int>(workers_.size()) + 1;
       workers_.emplace_back([this, worker] { serve(worker); });
     }
   } catch (const std::system_error&) {
-    threads_ = static_cast<int>(workers_.size()) + 1;
   }
 }
 
 void Pool::share(size_t tiles, Call call, void* context) {
   if (workers_.empty()) start();
-  // First a ticket that nobody can take: whoever still looks at the last job and reads the new tile count below must
-  // not find that job's last ticket unchanged.
-  const uint64_t job = jobOf(ticket_.load(std::memory_order_relaxed)) + 1;
-  ticket_.store(job << 32 | kClosed, std::memory_order_relaxed);
+  if (workers_.empty()) {  // none to be had
+    for (size_t tile = 0; tile < tiles; ++tile) call(context, tile, 0);
+    return;
+  }
+  const uint64_t job = job_.load(std::memory_order_relaxed) + 1;
+  // First tickets that nobody can take: whoever still looks at the last job and reads of the new one below must not
+  // find that job's last ticket unchanged.
+  for (int i = 0; i < threads_; ++i) shares_[i].ticket.store(job << 32 | kClosed, std::memory_order_relaxed);
   tiles_.store(tiles, std::memory_order_release);
-  call_.store(call, std::memory_order_relaxed);
-  context_.store(context, std::memory_order_relaxed);
+  call_.store(call, std::memory_order_release);
+  context_.store(context, std::memory_order_release);
   done_.store(0, std::memory_order_relaxed);
-  ticket_.store(job << 32,
-                std::memory_order_seq_cst);  // before the look at sleepers_, as they look the other way round
+  const auto count = static_cast<size_t>(threads_);
+  for (size_t i = 0; i < count; ++i) {
+    shares_[i].end.store(tiles * (i + 1) / count, std::memory_order_release);
+    shares_[i].ticket.store(job << 32 | tiles * i / count, std::memory_order_release);
+  }
+  job_.store(job, std::memory_order_seq_cst);  // before the look at sleepers_, as they look the other way round
   if (sleepers_.load(std::memory_order_seq_cst) > 0) {
     { std::lock_guard<std::mutex> lock(mutex_); }
     wake_.notify_all();
@@ -94,24 +101,30 @@ void Pool::share(size_t tiles, Call call, void* context) {
   callerSleeps_.store(false, std::memory_order_relaxed);
 }
 
-// Takes one tile and computes it; false if there is none to take.
+// Takes one tile, of the worker's own share or else of the next that has any, and computes it; false if there is none.
 bool Pool::work(int worker) {
-  uint64_t ticket = ticket_.load(std::memory_order_acquire);
-  for (;;) {
-    const size_t tiles = tiles_.load(std::memory_order_acquire);
-    const Call call = call_.load(std::memory_order_relaxed);
-    void* const context = context_.load(std::memory_order_relaxed);
-    if (tileOf(ticket) >= tiles) return false;
-    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
-      continue;
+  for (int i = 0; i < threads_; ++i) {
+    Share& share = shares_[(worker + i) % threads_];
+    uint64_t ticket = share.ticket.load(std::memory_order_acquire);
+    for (;;) {
+      const uint64_t end = share.end.load(std::memory_order_acquire);
+      const size_t tiles = tiles_.load(std::memory_order_acquire);
+      const Call call = call_.load(std::memory_order_acquire);
+      void* const context = context_.load(std::memory_order_acquire);
+      if (tileOf(ticket) >= end) break;
+      if (!share.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                              std::memory_order_acquire)) {
+        continue;
+      }
+      call(context, tileOf(ticket), worker);
+      if (done_.fetch_add(1, std::memory_order_seq_cst) + 1 == tiles && callerSleeps_.load(std::memory_order_seq_cst)) {
+        { std::lock_guard<std::mutex> lock(mutex_); }
+        finished_.notify_one();
+      }
+      return true;
     }
-    call(context, tileOf(ticket), worker);
-    if (done_.fetch_add(1, std::memory_order_seq_cst) + 1 == tiles && callerSleeps_.load(std::memory_order_seq_cst)) {
-      { std::lock_guard<std::mutex> lock(mutex_); }
-      finished_.notify_one();
-    }
-    return true;
   }
+  return false;
 }
 
 void Pool::serve(int worker) {
@@ -121,7 +134,7 @@ void Pool::serve(int worker) {
   const FlushDenormals flush;
   uint64_t seen = 0;
   const auto hasNews = [&] {
-    return jobOf(ticket_.load(std::memory_order_seq_cst)) != seen || closing_.load(std::memory_order_relaxed);
+    return job_.load(std::memory_order_seq_cst) != seen || closing_.load(std::memory_order_relaxed);
   };
   while (!closing_.load(std::memory_order_relaxed)) {
     if (!spin(hasNews)) {
@@ -130,7 +143,7 @@ void Pool::serve(int worker) {
       wake_.wait(lock, hasNews);
       sleepers_.fetch_sub(1, std::memory_order_relaxed);
     }
-    seen = jobOf(ticket_.load(std::memory_order_acquire));
+    seen = job_.load(std::memory_order_acquire);
     while (work(worker)) {
     }
   }

@@ -3,6 +3,10 @@
 // The caller cuts its work into tiles on a grid that depends on the problem only, never on the number of threads, and a
 // tile's result depends on the tile alone. So threads decide who computes, never what: the bits are the same for any
 // number of them. The pool knows no order of tiles, no nesting, and one caller at a time.
+//
+// Each worker begins with its own share of neighbouring tiles, the same in every step, so that what it wrote there last
+// time is still in its own cache; then it helps where tiles are left. Nobody waits for a thread that sleeps or that the
+// system has taken off its core, unless it was in the middle of a tile.
 #pragma once
 
 #include <atomic>
@@ -64,13 +68,21 @@ class Pool {
     size_t size = 0;
   };
 
+  // A worker's share of the tiles. `ticket` is the number of the job (high 32 bits) and the next tile of the share to
+  // be taken (low). Whoever advances it from (job, tile) owns that tile, and knows that the job was not over, hence
+  // that what it read of it was of this job.
+  struct alignas(kCacheLine) Share {
+    std::atomic<uint64_t> ticket{0};
+    std::atomic<uint64_t> end{0};
+  };
+
   int threads_;
   std::vector<std::thread> workers_;
   std::vector<Scratch> scratch_;
+  Block<Share> shares_;  // threads_ of them
 
-  // The job. `ticket_` is its number (high 32 bits) and the next tile to be taken (low). Whoever advances it from
-  // (job, tile) owns that tile, and knows that the job was not over, hence that what it read of it was of this job.
-  alignas(kCacheLine) std::atomic<uint64_t> ticket_{0};
+  // The job.
+  alignas(kCacheLine) std::atomic<uint64_t> job_{0};
   std::atomic<size_t> tiles_{0};
   std::atomic<Call> call_{nullptr};
   std::atomic<void*> context_{nullptr};
