@@ -113,6 +113,50 @@ inline void shrink(float* w, size_t n, float a) {
   });
 }
 
+// Sums of products of floats, exact in double, in the lanes of sumOfSquares.
+struct LaneSums {
+  double lanes[32] = {};
+  void add(const float* a, const float* b, size_t count) {
+    for (size_t l = 0; l < count; ++l) lanes[l] += static_cast<double>(a[l]) * b[l];
+  }
+  double total() {
+    for (size_t half = 16; half > 0; half /= 2) {
+      for (size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+    }
+    return lanes[0];
+  }
+};
+
+inline void account(const float* w, const float* g, const float* m, const float* v, size_t n, const AccountConstants& c,
+                    double* to) {
+  const Vec coupled = all(c.coupled), decay = all(c.decay), rest = all(c.rest), correct = all(c.correct);
+  const Vec epsilon = all(c.epsilon);
+  LaneSums gg, gm, gw, plain;
+  for (size_t i = 0; i < n; i += 32) {
+    const size_t count = n - i < 32 ? n - i : 32;
+    float scaled[32];
+    const float* by = g + i;  // P⁻¹g
+    if (v != nullptr) {
+      by = scaled;
+      sweep(count, [=, &scaled](auto at) {
+        const Vec gi = at.get(g + i);
+        const Vec joined = w != nullptr ? gi + coupled * at.get(w + i) : gi;
+        const Vec vi = decay * at.get(v + i) + rest * (joined * joined);
+        at.put(scaled, gi / (sqrt(vi * correct) + epsilon));
+      });
+    }
+    gg.add(by, g + i, count);
+    if (m != nullptr) gm.add(by, m + i, count);
+    if (w == nullptr) continue;
+    gw.add(by, w + i, count);
+    plain.add(g + i, w + i, count);
+  }
+  to[0] = gg.total();
+  to[1] = gm.total();
+  to[2] = gw.total();
+  to[3] = plain.total();
+}
+
 // mix32 of random.h, in lanes.
 DOWNHILL_INLINE Words mixed(Words h) {
   h = (h ^ (h >> 16)) * 0x7feb352du;
@@ -142,7 +186,7 @@ inline void fromBytes(const uint8_t* x, float* y, size_t n, float scale) {
 }
 
 extern const Transforms kTransforms = {sumOfSquares, addScaled, momentum, scaleByAdam, scaleByRms,
-                                       descend,      shrink,    mask,     fromBytes};
+                                       descend,      shrink,    account,  mask,        fromBytes};
 
 }  // namespace DOWNHILL_SET
 }  // namespace downhill

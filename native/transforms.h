@@ -28,6 +28,11 @@ struct MaskConstants {
   float scale;  // of what is kept
 };
 
+// What the preconditioner of a step is made of: P = √((decay·v + rest·(g + coupled·w)²)·correct) + ε.
+struct AccountConstants {
+  float coupled, decay, rest, correct, epsilon;
+};
+
 // As a float, at most ± the largest, so that 0 times it is 0. NaN stays NaN.
 float factor(double a);
 
@@ -46,6 +51,9 @@ struct Transforms {
   void (*descend)(float* w, const float* g, size_t n, float a);
   // w −= a·w, likewise
   void (*shrink)(float* w, size_t n, float a);
+  // to[0 … 3] = Σg²/P, Σg·m/P, Σg·w/P, Σg·w, in double; w and m may be null (0), and v (P is 1)
+  void (*account)(const float* w, const float* g, const float* m, const float* v, size_t n, const AccountConstants& c,
+                  double* to);
   // y[i] = x[i] · (kept(first + i) ? scale : 0); y may be x
   void (*mask)(const float* x, float* y, size_t n, uint32_t first, const MaskConstants& c);
   // y = scale·x

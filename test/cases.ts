@@ -56,6 +56,8 @@ export interface Case {
   readonly capacity: number
   /** x as bytes, with scale 1/255. */
   readonly bytes: boolean
+  /** Steps whose parameters and sums are kept. */
+  readonly kept: number
   /** Numbers of this stream fill the case. */
   readonly seed: number
 }
@@ -72,6 +74,7 @@ interface CaseRow {
   readonly optimizer?: OptimizerSpec
   readonly l2?: number
   readonly bytes?: true
+  readonly kept?: number
 }
 
 /** A dense layer whose biases are numbers too. */
@@ -81,10 +84,10 @@ function layer(units: number, activation: ActivationName = 'linear', options: De
 
 /** Names what a row leaves to be guessed from the code. */
 function caseOf(name: string, row: CaseRow, seed: number): Case {
-  const { inputs, layers, rows, batch = rows, l2 = 0, optimizer = sgd(), bytes = false } = row
+  const { inputs, layers, rows, batch = rows, l2 = 0, optimizer = sgd(), bytes = false, kept = 0 } = row
   const { capacity = Math.min(batch, CHUNK_ROWS), loss = mse(), targets = 'numbers' } = row
   const model: Model = { inputs, layers, initializer: { kind: 'glorotUniform' }, l2 }
-  return { name, model, loss, targets, optimizer, rows, batch, capacity, bytes, seed }
+  return { name, model, loss, targets, optimizer, rows, batch, capacity, bytes, kept, seed }
 }
 
 /** Sizes around which kernels change their ways: 1, small odd ones, one more than a power of two, one chunk and more. */
@@ -159,7 +162,7 @@ const OPTIMIZER_SPECS: readonly OptimizerSpec[] = [
 
 const optimizers = OPTIMIZER_SPECS.map((optimizer): [string, CaseRow] => {
   const name = `optimizer ${optimizer.kind} ${JSON.stringify(optimizer.settings)}`
-  return [name, { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, batch: 10, optimizer }]
+  return [name, { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, batch: 10, optimizer, kept: 3 }]
 })
 
 export const CASES: readonly Case[] = [...SHAPES, ...PARTS, ...activations, ...losses, ...optimizers].map(
@@ -182,8 +185,10 @@ export const PROGRAMS: readonly ProgramName[] = [
 
 /** `optimizer` in place of the case's. */
 export function planOf(row: Case, dtype: Dtype, optimizer = row.optimizer): Plan {
-  const { model, loss, capacity } = row
-  return compile(model, { dtype, capacity, loss, targets: targetColumns(row), programs: PROGRAMS, optimizer })
+  const { model, loss, capacity, kept } = row
+  const targets = targetColumns(row)
+  const keeps = kept > 0 && { kept: { parameters: true, slots: kept } }
+  return compile(model, { dtype, capacity, loss, targets, programs: PROGRAMS, optimizer, ...keeps })
 }
 
 function targetColumns({ model, targets }: Case): number {

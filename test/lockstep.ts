@@ -154,6 +154,8 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   loss: { writes: rowsOf(['dz', 'O']), roundings: roundingsOfRow, magnitude: 'target' },
   penalty: { writes: vectors('dw'), roundings: roundings(3), magnitude: 'terms' },
   guard: { writes: () => [], roundings: roundings(0), magnitude: 'result' },
+  keep: { writes: ({ n, slots }) => [['to', n * slots]], roundings: roundings(0), magnitude: 'result' },
+  account: { writes: ({ slots }) => [['sums', 4 * slots]], roundings: roundings(MATH_ROUNDINGS), magnitude: 'terms' },
   coupleDecay: { writes: vectors('g'), roundings: roundings(3), magnitude: 'terms' },
   momentum: { writes: vectors('g', 'm'), roundings: roundings(5), magnitude: 'terms' },
   scaleByAdam: { writes: vectors('g', 'm', 'v'), roundings: roundings(10), magnitude: 'terms' },

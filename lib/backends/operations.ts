@@ -188,6 +188,31 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
+  keep({ x, to, n, slots }, memory) {
+    const [vx, vto] = [memory.view(x, n), memory.view(to, n * slots)]
+    return ({ step }) => vto.set(vx, (step % slots) * n)
+  },
+
+  account({ w, g, m, v, sums, n, coupled, decay, corrected, epsilon, slots }, memory) {
+    const [vg, vsums] = [memory.view(g, n), memory.view(sums, 4 * slots)]
+    const [vw, vm, vv] = [w, m, v].map((at) => memory.optional(at, n))
+    return ({ step }) => {
+      const c = corrected ? 1 - decay ** (step + 1) : 1
+      let [gg, gm, gw, plain] = [0, 0, 0, 0]
+      for (let i = 0; i < n; i++) {
+        const gi = vg[i]
+        const wi = vw ? vw[i] : 0
+        const joined = gi + coupled * wi
+        const scaled = vv ? gi / (Math.sqrt((decay * vv[i] + (1 - decay) * joined * joined) / c) + epsilon) : gi
+        gg += scaled * gi
+        if (vm) gm += scaled * vm[i]
+        gw += scaled * wi
+        plain += gi * wi
+      }
+      vsums.set([gg, gm, gw, plain], 4 * (step % slots))
+    }
+  },
+
   coupleDecay({ w, g, n, lambda }, memory) {
     const [vw, vg] = [memory.view(w, n), memory.view(g, n)]
     return () => {

@@ -29,6 +29,8 @@ export interface CompileOptions {
    * rows and the parameters are where they were; else it makes the pass anew. @default false
    */
   readonly keepsPass?: boolean
+  /** Steps of which `train` keeps its parameters and the sums that tell what moved them. @default none */
+  readonly kept?: { readonly parameters: boolean; readonly slots: number }
 }
 
 /** Rows of a chunk: a function of the data alone, so that bits do not depend on threads. Bounds the activations of a full batch. */
@@ -51,10 +53,13 @@ export function compile(model: Model, options: CompileOptions): Plan {
   )
   const tangent = behind(state, Number(wants('curvature')))
   const curvature = behind(tangent, Number(wants('curvature')))
-  const site: Site = { model, layout, options, gradients, state, tangent, curvature }
+  const slots = options.kept?.slots ?? 0
+  const kept = behind(curvature, options.kept?.parameters ? slots : 0)
+  const sums: Range = { at: kept.at + kept.length, length: align(4 * slots) }
+  const site: Site = { model, layout, options, gradients, state, tangent, curvature, kept, sums }
 
   const programs: { [P in ProgramName]?: Program } = {}
-  let workspace = curvature.at + curvature.length
+  let workspace = sums.at + sums.length
   let length = workspace
   let pass: Pass | null = null
   if (wants('linearize')) {
@@ -82,6 +87,9 @@ export function compile(model: Model, options: CompileOptions): Plan {
     state,
     tangent,
     curvature,
+    kept,
+    sums,
+    slots,
     programs,
   }
 }
@@ -95,6 +103,8 @@ interface Site {
   readonly state: Range
   readonly tangent: Range
   readonly curvature: Range
+  readonly kept: Range
+  readonly sums: Range
 }
 
 interface Collector extends Emitter {
@@ -271,7 +281,8 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
 
   train(site, to) {
     emitPass(site, to, site.gradients)
-    return { chunk: to.instructions, step: [...penalties(site, site.gradients), guard(site), ...update(site)] }
+    const step = [...keep(site), ...penalties(site, site.gradients), guard(site), ...account(site), ...update(site)]
+    return { chunk: to.instructions, step }
   },
 
   update(site) {
@@ -322,6 +333,40 @@ function penaltyCurvature(site: Site): Instruction[] {
 
 function guard({ gradients }: Site): Instruction {
   return { op: 'guard', g: gradients.at, n: gradients.length }
+}
+
+/** The parameters before the step, whether or not it will be made. */
+function keep({ layout, kept, options }: Site): Instruction[] {
+  const { at, length: n } = layout.trainable
+  return kept.length === 0 ? [] : [{ op: 'keep', x: at, to: kept.at, n, slots: options.kept?.slots ?? 0 }]
+}
+
+/** What the update is made of, where it is more than the gradient: its norm the guard knows. */
+function account({ layout, options, gradients, state, sums }: Site): Instruction[] {
+  const { optimizer } = options
+  if (sums.length === 0 || optimizer === undefined) return []
+  const form = optimizerRow(optimizer).form(optimizer.settings)
+  const { memory, preconditioner: P, coupledDecay, decoupledDecay } = form
+  const decays = coupledDecay > 0 || decoupledDecay > 0
+  if (memory === null && P === null && !decays) return []
+  const n = layout.trainable.length
+  const vector = (of: { readonly state: number } | null): number => (of === null ? -1 : state.at + of.state * n)
+  return [
+    {
+      op: 'account',
+      w: decays ? layout.trainable.at : -1,
+      g: gradients.at,
+      m: vector(memory),
+      v: vector(P),
+      sums: sums.at,
+      n,
+      coupled: coupledDecay,
+      decay: P?.decay ?? 0,
+      corrected: Number(P?.isCorrected ?? false),
+      epsilon: P?.epsilon ?? 0,
+      slots: options.kept?.slots ?? 0,
+    },
+  ]
 }
 
 /** The optimizer's passes. */

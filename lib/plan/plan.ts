@@ -83,6 +83,14 @@ export const OPS = {
     operands: ['g', 'n'],
     synopsis: 'gradientNorm = √Σg²;  end the slice before this update unless loss, penalty and norm are finite',
   },
+  keep: { scope: 'step', operands: ['x', 'to', 'n', 'slots'], synopsis: 'to[(step mod slots)·n + i] = x[i]' },
+  account: {
+    scope: 'step',
+    operands: ['w', 'g', 'm', 'v', 'sums', 'n', 'coupled', 'decay', 'corrected', 'epsilon', 'slots'],
+    synopsis:
+      'sums[4·(step mod slots) …] = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1)) + ε, ' +
+      'u = decay·v + (1−decay)·(g + coupled·w)²   (k = step + 1; w −1, m −1: 0)',
+  },
   coupleDecay: { scope: 'step', operands: ['w', 'g', 'n', 'lambda'], synopsis: 'g += lambda·w' },
   momentum: {
     scope: 'step',
@@ -188,6 +196,10 @@ export interface Plan {
   /** The direction that `curvature` is given, and what it returns: the Hessian times that direction. */
   readonly tangent: Range
   readonly curvature: Range
+  /** What `keep` and `account` leave of the last `slots` steps, for whoever takes them apart. */
+  readonly kept: Range
+  readonly sums: Range
+  readonly slots: number
   readonly programs: { readonly [P in ProgramName]?: Program }
 }
 

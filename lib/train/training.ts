@@ -5,7 +5,7 @@
  * Where somebody looks at the run after each epoch or step, a slice ends there and is waited for. Where nobody does,
  * slices are cut by time, and some are always submitted ahead, so that training never waits for the event loop.
  */
-import type { Bound } from '../backends/backend'
+import type { Bound, Engine } from '../backends/backend'
 import { checkNumber, RANGES } from '../names'
 import type { Floats, ProgramName, Report, Slice } from '../plan/plan'
 import { countTo, mix32, random, shuffle } from '../random'
@@ -41,11 +41,15 @@ export interface Job {
 export interface Watch {
   /** The next step, `from` or later, that is to be a slice of its own; Infinity where none is. */
   next(from: number): number
-  /** Before and after such a step. May run slices that change no parameter. */
-  before?(step: number): Loop<void> | undefined
+  /** Before and after such a step. May run slices that change no parameter of the model. */
+  before?(step: number, slice: Slice<Bound>): Loop<void> | undefined
   after?(step: number, report: Report, learningRate: number): Loop<void> | undefined
+  /** Steps that may be under way at once, before it has heard of them. @default any number */
+  readonly reach?: number
   /** Hears every report of steps `first`, `first + 1`, … made at `learningRate`, while others may be under way. */
   hear?(first: number, report: Report, learningRate: number): void
+  /** After the last step, and before the weights of `keep: 'best'` are restored. */
+  end?(): Loop<void> | undefined
 }
 
 export interface Validation {
@@ -65,10 +69,13 @@ export interface Outcome {
 }
 
 /**
- * What the loop asks for: to queue a slice behind those submitted; to hand over the report of the oldest that has not
- * been collected; to wait for a callback.
+ * What the loop asks for: to queue a slice behind those submitted, on the training engine or on another; to hand over
+ * the report of the oldest that has not been collected; to wait for a callback.
  */
-export type Order = { readonly submit: Slice<Bound> } | { readonly collect: true } | { readonly wait: Promise<void> }
+export type Order =
+  | { readonly submit: Slice<Bound>; readonly on?: Engine }
+  | { readonly collect: true }
+  | { readonly wait: Promise<void> }
 export type Loop<T> = Generator<Order, T, Report | undefined>
 
 /** A slice of about this long lets progress be told, and costs nothing measurable (docs/decisions/0001). */
@@ -98,6 +105,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   let planned = 0
   let inFlight = 0
   let watched: number | null = null
+  const reach = Math.min(...job.watches.map((watch) => watch.reach ?? Number.POSITIVE_INFINITY))
   let loss = Number.NaN
   const moment = momentOf(job, recorder, orders, {
     get loss() {
@@ -130,16 +138,17 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     const depth = isWatched || !job.isAsync ? 1 : pace.depth
     for (; inFlight < depth && planned < total && watched === null && !orders.stop; inFlight++) {
       const next = Math.min(...job.watches.map((watch) => watch.next(planned)))
-      if (next === planned) {
-        // It begins when all before it is collected, and nothing is submitted behind it.
-        if (inFlight > 0) break
-        watched = planned
-        for (const watch of watchesAt(job, watched)) yield* watch.before?.(watched) ?? []
-      }
-      const left = Math.min(total, watched === null ? next : planned + 1) - planned
-      // A watched step leaves an epoch begun: where somebody looks at its end, it is ended first.
-      const steps = Math.min(pace.steps, left, isWatched ? stepsPerEpoch - (planned % stepsPerEpoch) : left)
-      yield { submit: sliceOf(job, planned, steps, stepsPerEpoch, learningRate, inFlight > 0) }
+      // A watched step begins when all before it is collected, and nothing is submitted behind it.
+      if (next === planned && inFlight > 0) break
+      watched = next === planned ? planned : null
+      // It leaves an epoch begun: where somebody looks at its end, it is ended first.
+      const whole = isWatched ? stepsPerEpoch - (planned % stepsPerEpoch) : total
+      const most = Math.min(total, watched === null ? next : planned + 1, recorder.steps + reach) - planned
+      const steps = Math.min(pace.steps, whole, most)
+      if (steps === 0) break
+      const slice = sliceOf(job, planned, steps, stepsPerEpoch, learningRate, inFlight > 0)
+      if (watched !== null) for (const watch of watchesAt(job, watched)) yield* watch.before?.(watched, slice) ?? []
+      yield { submit: slice }
       planned += steps
     }
     if (inFlight === 0) continue
@@ -176,6 +185,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   // What was submitted ahead of an early end is not begun, but has still to be collected.
   for (; inFlight > 0; inFlight--) yield { collect: true }
   for (const epoch of sum.end(learningRate)) record(epoch)
+  for (const watch of job.watches) yield* watch.end?.() ?? []
   best?.restore()
   yield* tell(callbacks, 'onTrainEnd', moment)
   return outcome

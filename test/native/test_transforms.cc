@@ -109,6 +109,36 @@ TEST(sumsOfSquaresAreInDouble) {
   CHECK_NEAR(transforms().sumOfSquares(huge, 3), 2 * 3e38 * 3e38, 1e70);
 }
 
+TEST(accountsAreTheSameInAllSets) {
+  const AccountConstants c{0.1f, 0.9f, 0.1f, 2.5f, 1e-3f};
+  for (const size_t n : kSizes) {
+    const std::vector<std::vector<float>> x = vectorsOf(4, n, 8);
+    const float *w = x[0].data(), *g = x[1].data(), *m = x[2].data(), *v = x[3].data();
+    for (const int present : {0, 1, 2, 4, 7}) {
+      double expected[4] = {}, size[4] = {};
+      for (size_t i = 0; i < n; ++i) {
+        const double wi = (present & 1) != 0 ? w[i] : 0, mi = (present & 2) != 0 ? m[i] : 0;
+        const double joined = g[i] + 0.1 * wi;
+        const double p = (present & 4) != 0 ? std::sqrt((0.9 * v[i] + 0.1 * joined * joined) * 2.5) + 1e-3 : 1;
+        const double terms[] = {g[i] / p * g[i], g[i] / p * mi, g[i] / p * wi, g[i] * wi};
+        for (int s = 0; s < 4; ++s) expected[s] += terms[s], size[s] += std::fabs(terms[s]);
+      }
+      double first[4];
+      for (const Simd set : kSets) {
+        if (!runs(set)) continue;
+        double sums[4];
+        transformsOf(set).account((present & 1) != 0 ? w : nullptr, g, (present & 2) != 0 ? m : nullptr,
+                                  (present & 4) != 0 ? v : nullptr, n, c, sums);
+        if (set == kSets[0]) std::copy(sums, sums + 4, first);
+        for (int s = 0; s < 4; ++s) {
+          CHECK(sums[s] == first[s]);
+          CHECK_NEAR(sums[s], expected[s], 1e-6 * size[s] + 1e-30);
+        }
+      }
+    }
+  }
+}
+
 // What is not finite stays where it is and what it is; a finite weight stays finite.
 TEST(updatesKeepFiniteWeightsFinite) {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf(""), most = 3.4028234664e38f;
