@@ -15,12 +15,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -325,6 +328,17 @@ class Host {
  private:
   static void settle(napi_env env, napi_value callback, void* context, void* data);
   static void close(void* host);
+  static void closeAtExit();
+
+  // Hosts that listen. Never destroyed: other threads may outlive whoever would do it.
+  struct Listening {
+    std::mutex mutex;
+    std::set<Host*> hosts;
+  };
+  static Listening& listening() {
+    static Listening& all = *new Listening;
+    return all;
+  }
 
   struct Job {
     std::shared_ptr<Engine> engine;  // kept until it is settled, and so never let go on its own thread
@@ -332,6 +346,7 @@ class Host {
   };
 
   const napi_env env_;
+  const std::thread::id thread_ = std::this_thread::get_id();
   napi_threadsafe_function call_ = nullptr;
   std::mutex mutex_;  // of what follows, and of every use of call_ on another thread
   bool isClosed_ = false;
@@ -344,6 +359,12 @@ bool Host::listen(napi_value settle) {
   if (name == nullptr || napi_create_threadsafe_function(env_, settle, nullptr, name, 0, 1, nullptr, nullptr, this,
                                                          Host::settle, &call_) != napi_ok) {
     return false;
+  }
+  {
+    static const int isRegistered = std::atexit(closeAtExit);
+    (void)isRegistered;
+    const std::lock_guard<std::mutex> lock(listening().mutex);
+    listening().hosts.insert(this);
   }
   // Idle, it keeps no process alive. The hook comes after it, to run before Node's own for it.
   return napi_unref_threadsafe_function(env_, call_) == napi_ok &&
@@ -398,6 +419,10 @@ void Host::settle(napi_env env, napi_value callback, void* context, void* data) 
 // The cleanup hook.
 void Host::close(void* data) {
   auto* host = static_cast<Host*>(data);
+  {
+    const std::lock_guard<std::mutex> lock(listening().mutex);
+    listening().hosts.erase(host);
+  }
   std::map<uint32_t, Job> jobs;
   {
     const std::lock_guard<std::mutex> lock(host->mutex_);
@@ -406,6 +431,18 @@ void Host::close(void* data) {
   }
   for (auto& job : jobs) job.second.engine->stop(Stop::now);
   for (auto& job : jobs) job.second.engine->close();
+}
+
+// On the thread that ends the process. Environments of other threads are Node's to end.
+void Host::closeAtExit() {
+  std::vector<Host*> ours;
+  {
+    const std::lock_guard<std::mutex> lock(listening().mutex);
+    for (Host* host : listening().hosts) {
+      if (host->thread_ == std::this_thread::get_id()) ours.push_back(host);
+    }
+  }
+  for (Host* host : ours) close(host);
 }
 
 // ------------------------------------------------------------------------------------------------- data

@@ -628,7 +628,7 @@ bool fuse(Instruction& last, const Instruction& next) {
 }
 
 const std::vector<OpRow>& ops() {
-  static const std::vector<OpRow> all = build();
+  static const auto& all = *new std::vector<OpRow>(build());  // never destroyed: threads may outlive it
   return all;
 }
 
