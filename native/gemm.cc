@@ -55,9 +55,16 @@ constexpr size_t kMostTiles = 32;
 Grid gridOf(const Product& p, bool wholeRows) {
   const size_t wanted = std::min(std::max<size_t>(p.m * p.n * p.k / kTileWork, 1), kMostTiles);
   // What is packed or copied for a tile is used over its rows, or over its columns. 64 columns are the widest panel.
-  const bool isWide = p.n >= 1024;
-  const size_t leastColumns = isWide ? (p.m < 1024 ? 128 : 512) : wholeRows && p.n <= 256 ? roundUp(p.n, 64) : 64;
-  const size_t leastRows = isWide ? 512 : p.bTransposed ? 96 : 24;
+  size_t leastColumns = 64, leastRows = p.bTransposed ? 96 : 24;
+  if (p.n >= 1024) {
+    leastColumns = p.m < 1024 ? 128 : 256;
+    leastRows = 1024;
+  }
+  if (wholeRows && p.n <= 256) leastColumns = roundUp(p.n, 64);
+  if (p.n >= 1024 && p.k <= 32) {  // writing c is the work: by rows
+    leastColumns = roundUp(p.n, 64);
+    leastRows = 256;
+  }
   constexpr size_t kMostRows = 1024;
   Grid grid;
   grid.columns = roundUp(ceilDiv(p.n, std::min(wanted, ceilDiv(p.n, leastColumns))), leastColumns);

@@ -23,7 +23,7 @@ constexpr int kMostRows = 14;
 // pass by; a b that fits there whole gets more.
 constexpr size_t kDepth = 512, kSmallDepth = 1024;
 constexpr size_t kSmallB = 131072;
-constexpr size_t kShort = 32, kShortFrom = 256, kShortRows = 48;
+constexpr size_t kShort = 32, kShortFrom = 256, kShortRows = 12;
 // Rows from which packing b pays, where its rows collide.
 #if DOWNHILL_WIDTH == 16
 constexpr size_t kPackFrom = 128;
@@ -186,7 +186,7 @@ inline Cut cutOf(const Product& p) {
   cut.packs = p.bTransposed || (p.scratch != nullptr && collide(p.ldb) && p.m >= kPackFrom);
   cut.copies = kCopies && p.scratch != nullptr && p.aTransposed && collide(p.lda) && p.m >= kPackFrom;
   const size_t room = p.scratch != nullptr ? kPackedFloats : kSpareFloats;
-  size_t depth = cut.packs || p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
+  size_t depth = !cut.packs && p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
   const size_t roomForPanel = (room - kGap) / kPanelColumns;
   if (cut.packs && depth > roomForPanel) depth = roomForPanel;
   cut.depth = p.k;
@@ -238,16 +238,20 @@ inline void product(const Product& p) {
           const size_t ldb = cut.packs ? kPanelColumns : p.ldb;
           const TileFunction* const tiles = kTiles.at[p.aTransposed][lastLanes < W][vectors];
           const size_t groups = (m + kRows[vectors] - 1) / kRows[vectors];
-          for (size_t group = 0, i = 0, rows; group < groups; ++group, i += rows) {
-            rows = (m - i) / (groups - group);  // groups of nearly the same height
-            float* const c = p.c + (top + i) * p.ldc + left + j;
-            const float* start = c;
-            size_t ldstart = p.ldc;
-            if (first) {
-              start = p.start == nullptr ? nullptr : p.start + (top + i) * p.ldstart + left + j;
-              ldstart = p.ldstart;
-            }
-            tiles[rows]({k, a + (p.aTransposed ? i : i * lda), lda, b, ldb, c, p.ldc, start, ldstart, lastLanes});
+          const size_t height = m / groups, taller = m % groups;  // groups of nearly the same height
+          Tile t = {k, a, lda, b, ldb, p.c + top * p.ldc + left + j, p.ldc, nullptr, p.ldc, lastLanes};
+          if (!first) {
+            t.start = t.c;
+          } else if (p.start != nullptr) {
+            t.start = p.start + top * p.ldstart + left + j;
+            t.ldstart = p.ldstart;
+          }
+          for (size_t group = 0; group < groups; ++group) {
+            const size_t rows = height + (group < taller);
+            tiles[rows](t);
+            t.a += p.aTransposed ? rows : rows * lda;
+            t.c += rows * p.ldc;
+            if (t.start != nullptr) t.start += rows * t.ldstart;
           }
         }
       }
