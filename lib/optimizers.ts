@@ -125,7 +125,7 @@ const thresholdOfAdam = ({ beta1 }: Readonly<Record<string, number>>): number =>
 const ADAM_SETTINGS = {
   beta1: { range: RANGES.fraction, default: 0.9 },
   beta2: { range: RANGES.fraction, default: 0.999 },
-  epsilon: { range: RANGES.notNegative, default: 1e-8 },
+  epsilon: { range: RANGES.positive, default: 1e-8 },
 }
 
 const ROWS: readonly Optimizer[] = [
@@ -171,7 +171,7 @@ const ROWS: readonly Optimizer[] = [
     learningRate: 0.01,
     settings: {
       decay: { range: RANGES.fraction, default: 0.99 },
-      epsilon: { range: RANGES.notNegative, default: 1e-8 },
+      epsilon: { range: RANGES.positive, default: 1e-8 },
       weightDecay: { range: RANGES.notNegative, default: 0 },
     },
     stateVectors: () => 1,
