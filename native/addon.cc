@@ -21,9 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
-#include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -330,15 +328,8 @@ class Host {
   static void close(void* host);
   static void closeAtExit();
 
-  // Hosts that listen. Never destroyed: other threads may outlive whoever would do it.
-  struct Listening {
-    std::mutex mutex;
-    std::set<Host*> hosts;
-  };
-  static Listening& listening() {
-    static Listening& all = *new Listening;
-    return all;
-  }
+  // This thread's, while it listens.
+  static inline thread_local Host* ofThread = nullptr;
 
   struct Job {
     std::shared_ptr<Engine> engine;  // kept until it is settled, and so never let go on its own thread
@@ -346,7 +337,6 @@ class Host {
   };
 
   const napi_env env_;
-  const std::thread::id thread_ = std::this_thread::get_id();
   napi_threadsafe_function call_ = nullptr;
   std::mutex mutex_;  // of what follows, and of every use of call_ on another thread
   bool isClosed_ = false;
@@ -360,12 +350,9 @@ bool Host::listen(napi_value settle) {
                                                          Host::settle, &call_) != napi_ok) {
     return false;
   }
-  {
-    static const int isRegistered = std::atexit(closeAtExit);
-    (void)isRegistered;
-    const std::lock_guard<std::mutex> lock(listening().mutex);
-    listening().hosts.insert(this);
-  }
+  static const int isRegistered = std::atexit(closeAtExit);
+  (void)isRegistered;
+  ofThread = this;
   // Idle, it keeps no process alive. The hook comes after it, to run before Node's own for it.
   return napi_unref_threadsafe_function(env_, call_) == napi_ok &&
          napi_add_env_cleanup_hook(env_, Host::close, this) == napi_ok;
@@ -419,10 +406,7 @@ void Host::settle(napi_env env, napi_value callback, void* context, void* data) 
 // The cleanup hook.
 void Host::close(void* data) {
   auto* host = static_cast<Host*>(data);
-  {
-    const std::lock_guard<std::mutex> lock(listening().mutex);
-    listening().hosts.erase(host);
-  }
+  ofThread = nullptr;
   std::map<uint32_t, Job> jobs;
   {
     const std::lock_guard<std::mutex> lock(host->mutex_);
@@ -435,14 +419,7 @@ void Host::close(void* data) {
 
 // On the thread that ends the process. Environments of other threads are Node's to end.
 void Host::closeAtExit() {
-  std::vector<Host*> ours;
-  {
-    const std::lock_guard<std::mutex> lock(listening().mutex);
-    for (Host* host : listening().hosts) {
-      if (host->thread_ == std::this_thread::get_id()) ours.push_back(host);
-    }
-  }
-  for (Host* host : ours) close(host);
+  if (ofThread != nullptr) close(ofThread);
 }
 
 // ------------------------------------------------------------------------------------------------- data
