@@ -70,7 +70,7 @@ Grid gridOf(const Product& p, bool wholeRows) {
   grid.columns = roundUp(ceilDiv(p.n, std::min(wanted, ceilDiv(p.n, leastColumns))), leastColumns);
   grid.across = ceilDiv(p.n, grid.columns);
   const size_t down = std::min(ceilDiv(wanted, grid.across), ceilDiv(p.m, leastRows));
-  grid.rows = roundUp(ceilDiv(p.m, std::max(down, ceilDiv(p.m, kMostRows))), 12);
+  grid.rows = ceilDiv(p.m, std::max(down, ceilDiv(p.m, kMostRows)));
   grid.tiles = grid.across * ceilDiv(p.m, grid.rows);
   return grid;
 }
