@@ -426,7 +426,8 @@ export const RULES: readonly Rule[] = [
     id: 'vanishing_gradient',
     synopsis: 'early layers that hardly get a gradient',
     until: STRICT,
-    source: 'Hochreiter 1991: sigmoid passes at most 1/4 of a gradient a layer; a twentieth is two such layers and a little',
+    source:
+      'Hochreiter 1991: sigmoid passes at most 1/4 of a gradient a layer; a twentieth is two such layers and a little',
     suspect(exam) {
       const inner = hidden(exam.start)
       const [first, last] = [exam.start[0], exam.start[exam.start.length - 1]]
