@@ -55,7 +55,7 @@ constexpr size_t kMostTiles = 32;
 Grid gridOf(const Product& p, bool wholeRows) {
   const size_t wanted = std::min(std::max<size_t>(p.m * p.n * p.k / kTileWork, 1), kMostTiles);
   // What is packed or copied for a tile is used over its rows, or over its columns. 64 columns are the widest panel.
-  size_t leastColumns = 64, leastRows = p.bTransposed ? 96 : 24;
+  size_t leastColumns = 64, leastRows = p.bTransposed ? 144 : 24;
   if (p.n >= 1024) {
     leastColumns = p.m < 1024 ? 128 : 256;
     leastRows = 1024;
