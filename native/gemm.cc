@@ -47,8 +47,8 @@ struct Grid {
   size_t across, tiles;  // tiles side by side, and in all
 };
 
-// Multiply-adds in a tile at least: some microseconds, more than it costs to hand one over.
-constexpr size_t kTileWork = size_t{1} << 18;
+// Multiply-adds in a tile at least: a microsecond or two; to hand one over costs 0.2.
+constexpr size_t kTileWork = size_t{1} << 17;
 // More tiles than this balance no better.
 constexpr size_t kMostTiles = 32;
 
