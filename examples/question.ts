@@ -75,10 +75,10 @@ interface Options {
   dtype?: 'float64'
 }
 
-/** The question's network at one of its starts. */
-function network(start: Start, inputs: Inputs, options: Options = {}): FNN {
+/** The options of `network`, as the doctor changes them. */
+function program(start: Start, inputs: Inputs) {
   const [W1, W2, W3] = start.weights
-  return new FNN({
+  return {
     inputs: 30,
     layers: [
       dense(128, 'tanh', { initializer: W1 }),
@@ -88,8 +88,12 @@ function network(start: Start, inputs: Inputs, options: Options = {}): FNN {
     loss: 'binaryCrossEntropy',
     standardize: inputs.standardize,
     seed: SEED,
-    ...options,
-  })
+  } as const
+}
+
+/** The question's network at one of its starts. */
+function network(start: Start, inputs: Inputs, options: Options = {}): FNN {
+  return new FNN({ ...program(start, inputs), ...options })
 }
 
 /** What came of one run. `loss[n]` is the loss after n steps. */
@@ -235,22 +239,6 @@ function gradientError({ x, y }: CsvData, start: Start, inputs: Inputs): number 
 }
 
 // ---------------------------------------------------------------------------------------------------- the doctor
-
-/** The options of `network`, as the doctor changes them. */
-function program(start: Start, inputs: Inputs) {
-  const [W1, W2, W3] = start.weights
-  return {
-    inputs: 30,
-    layers: [
-      dense(128, 'tanh', { initializer: W1 }),
-      dense(64, 'tanh', { initializer: W2 }),
-      dense(1, 'sigmoid', { initializer: W3 }),
-    ],
-    loss: 'binaryCrossEntropy',
-    standardize: inputs.standardize,
-    seed: SEED,
-  } as const
-}
 
 /** Are the gradients wrong? The asker's db1 was summed over the units too, and handed to all of them. */
 async function gradientsTold({ x, y }: CsvData): Promise<string[]> {

@@ -7,7 +7,7 @@
  */
 import { ACTIVATIONS } from '../activations'
 import { LOSS_KERNELS } from '../losses'
-import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey } from '../plan/plan'
+import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey, type Table } from '../plan/plan'
 import { maskBits, maskKey } from '../random'
 import {
   affine,
@@ -40,14 +40,7 @@ export interface Context {
 }
 
 /** A table in the backend's own memory. */
-export interface BoundTable {
-  readonly rows: number
-  readonly columns: number
-  readonly x: Floats | Uint8Array
-  readonly scale: number
-  readonly targets: number
-  readonly y: Floats | null
-}
+export type BoundTable = Table
 
 /** Views of the arena; -1 gives null. */
 export interface Memory {
