@@ -48,11 +48,12 @@ import { readWhole, writeDurably } from './save/durable'
 import { decodeModel, encodeModel } from './save/model'
 import { decodeTensors, encodeTensors } from './save/safetensors'
 import { summarize } from './summary'
-import { refusePromise } from './train/callbacks'
+import { drive, driveHere } from './train/drive'
 import { type History, Recorder } from './train/history'
+import type { Job, Orders, Outcome } from './train/job'
 import { type FitOptions, type FitSettings, readFitOptions } from './train/options'
 import { Run } from './train/run'
-import { type Job, type Orders, type Outcome, training } from './train/training'
+import { training } from './train/training'
 import { type LayerParameters, readParameters, writeParameters } from './weights'
 
 /** What `predict` returns: labels, numbers (one output), or a Matrix (many outputs; multilabel: 0 and 1). */
@@ -578,37 +579,4 @@ function aborted(signal: AbortSignal, recorder: Recorder): DownhillError {
   const error = new DownhillError('ERR_ABORTED', 'The run was aborted by its signal.', { cause: signal.reason })
   error.history = recorder.finish('stopped', 'The run was aborted by its signal.')
   return error
-}
-
-/** Carries out the orders of a training on the engine's own thread; `tell` after every report. */
-async function drive(loop: ReturnType<typeof training>, engine: Engine, tell: () => void): Promise<Outcome> {
-  const flight: Promise<Report>[] = []
-  let next = loop.next()
-  while (!next.done) {
-    const order = next.value
-    let report: Report | undefined
-    if ('submit' in order) {
-      const promise = (order.on ?? engine).runAsync(order.submit)
-      promise.catch(() => {}) // it is told to who collects it
-      flight.push(promise)
-    } else if ('wait' in order) await order.wait
-    else report = await flight.shift()
-    next = loop.next(report)
-    if (report) tell()
-  }
-  tell()
-  return next.value
-}
-
-/** Carries them out on this thread; nothing is submitted ahead here. */
-function driveHere(loop: ReturnType<typeof training>, engine: Engine): Outcome {
-  let run = (): Report | undefined => undefined
-  let next = loop.next()
-  while (!next.done) {
-    const order = next.value
-    if ('wait' in order) refusePromise()
-    if ('submit' in order) run = () => (order.on ?? engine).run(order.submit)
-    next = loop.next('collect' in order ? run() : undefined)
-  }
-  return next.value
 }

@@ -14,7 +14,7 @@ import type { OptimizerSpec } from './optimizers'
 import { CHUNK_ROWS, compile, PREDICT_ROWS } from './plan/compile'
 import { drawParameters, type Layout, layOut, type Model, type Tensor } from './plan/layout'
 import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
-import { evaluation } from './train/training'
+import { evaluation } from './train/slices'
 
 export interface NetworkOptions {
   readonly model: Model

@@ -7,7 +7,7 @@ import { adam, adamw, dense, FNN, rmsprop, sgd } from 'downhill'
 import t from 'tap'
 import { optimizerRow } from '../dist/optimizers'
 import type { Floats } from '../dist/plan/plan'
-import { evaluation } from '../dist/train/training'
+import { evaluation } from '../dist/train/slices'
 import { CASES, EXACT, planOf, startOf, tableOf } from './cases'
 import { agree, flat, flatStored, onEachBackend, readJson, type StoredLayer, type TestBackend } from './truth'
 

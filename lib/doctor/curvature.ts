@@ -13,7 +13,7 @@ import { DownhillError } from '../errors'
 import type { Network } from '../network'
 import { type Layout, pack, unpack } from '../plan/layout'
 import type { ProgramName, Report, Table } from '../plan/plan'
-import { evaluation } from '../train/training'
+import { evaluation } from '../train/slices'
 
 export class Curvature {
   readonly #engine: Engine

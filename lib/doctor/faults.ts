@@ -11,7 +11,7 @@ import { placeLoss } from '../losses'
 import type { Network } from '../network'
 import { CHUNK_ROWS, outputActivation } from '../plan/compile'
 import { align, type Floats, type Instruction, type InstructionOf, type Plan, type Table } from '../plan/plan'
-import { evaluation } from '../train/training'
+import { evaluation } from '../train/slices'
 import { agree } from './compare'
 
 /** Ways in which a gradient is wrong. */

@@ -14,7 +14,7 @@ import { type Network, tensorIn } from '../network'
 import { PREDICT_ROWS } from '../plan/compile'
 import type { Floats, Instruction, Plan, Table } from '../plan/plan'
 import { random } from '../random'
-import { evaluation } from '../train/training'
+import { evaluation } from '../train/slices'
 import { relativeError } from './compare'
 import { sample, sampleTable, Turns } from './sample'
 import {

@@ -5,7 +5,8 @@
  * A run without callbacks never waits for anybody.
  */
 import { DownhillError, expected, refuseUnknown } from '../errors'
-import type { Epoch } from './history'
+import { checkNumber, RANGES } from '../names'
+import type { Epoch, Recorder } from './history'
 
 /** The run as a callback sees it, at that moment. The model may be read too: it answers from the same state. */
 export interface Moment {
@@ -59,6 +60,39 @@ export function readCallbacks(value: unknown): readonly Callback[] {
 /** Whether anybody listens at a moment. */
 export function listens(callbacks: readonly Callback[], name: MomentName): boolean {
   return callbacks.some((callback) => callback[name] !== undefined)
+}
+
+/** What of a run changes under the hands of its callbacks. */
+export interface Live {
+  readonly loss: number
+  learningRate: number
+  stop(): void
+}
+
+/** The run as callbacks see it. */
+export function momentOf(epochs: number, recorder: Recorder, live: Live): Moment {
+  return {
+    epochs,
+    get epoch() {
+      return recorder.epochs.length
+    },
+    get step() {
+      return recorder.steps
+    },
+    get history() {
+      return recorder.epochs
+    },
+    get loss() {
+      return live.loss
+    },
+    get learningRate() {
+      return live.learningRate
+    },
+    set learningRate(value: number) {
+      live.learningRate = checkNumber(value, RANGES.notNegative, 'learningRate')
+    },
+    stop: live.stop,
+  }
 }
 
 /** Promises of those who listen, one after the other. */

@@ -1,0 +1,40 @@
+/**
+ * Carries out what the loop of a training asks for: on the engine's own thread, or on this one.
+ */
+import type { Engine } from '../backends/backend'
+import type { Report } from '../plan/plan'
+import { refusePromise } from './callbacks'
+import type { Loop, Outcome } from './job'
+
+/** Carries out the orders of a training on the engine's own thread; `tell` after every report. */
+export async function drive(loop: Loop<Outcome>, engine: Engine, tell: () => void): Promise<Outcome> {
+  const flight: Promise<Report>[] = []
+  let next = loop.next()
+  while (!next.done) {
+    const order = next.value
+    let report: Report | undefined
+    if ('submit' in order) {
+      const promise = (order.on ?? engine).runAsync(order.submit)
+      promise.catch(() => {}) // it is told to who collects it
+      flight.push(promise)
+    } else if ('wait' in order) await order.wait
+    else report = await flight.shift()
+    next = loop.next(report)
+    if (report) tell()
+  }
+  tell()
+  return next.value
+}
+
+/** Carries them out on this thread; nothing is submitted ahead here. */
+export function driveHere(loop: Loop<Outcome>, engine: Engine): Outcome {
+  let run = (): Report | undefined => undefined
+  let next = loop.next()
+  while (!next.done) {
+    const order = next.value
+    if ('wait' in order) refusePromise()
+    if ('submit' in order) run = () => (order.on ?? engine).run(order.submit)
+    next = loop.next('collect' in order ? run() : undefined)
+  }
+  return next.value
+}

@@ -1,0 +1,73 @@
+/**
+ * What a training works on, and the words between its loop (training.ts), whoever carries out what it asks for
+ * (drive.ts), and those who look at it from within. Types only.
+ */
+import type { Bound, Engine } from '../backends/backend'
+import type { Floats, Report, Slice } from '../plan/plan'
+import type { Status } from './history'
+import type { FitSettings } from './options'
+
+/** What a training works on. */
+export interface Job {
+  readonly settings: FitSettings
+  /** Slices may be submitted ahead. */
+  readonly isAsync: boolean
+  readonly data: Bound
+  /** Rows a step, at most data.rows. */
+  readonly batch: number
+  readonly seed: number
+  /** Steps and epochs made before, by the partialFits whose state is continued. */
+  readonly firstStep: number
+  readonly firstEpoch: number
+  /** Epochs trained before the optimizer's state began. */
+  readonly since: number
+  readonly validation: Validation | null
+  readonly weights: { read(): Floats; write(values: Floats): void }
+  /** Where a gradient stopped being finite, in words; null where only the loss did. */
+  readonly suspect: () => string | null
+  readonly watches: readonly Watch[]
+}
+
+/**
+ * Somebody who looks at a run from within: between whole steps, where nothing is under way, and only at those asked for.
+ * Steps count from 0, from the beginning of the run. What a watch does changes nothing that is recorded.
+ */
+export interface Watch {
+  /** The next step, `from` or later, that is to be a slice of its own; Infinity where none is. */
+  next(from: number): number
+  /** Before and after such a step. May run slices that change no parameter of the model. */
+  before?(step: number, slice: Slice<Bound>): Loop<void> | undefined
+  after?(step: number, report: Report, learningRate: number): Loop<void> | undefined
+  /** Steps that may be under way at once, before it has heard of them. @default any number */
+  readonly reach?: number
+  /** Hears every report of steps `first`, `first + 1`, … made at `learningRate`, while others may be under way. */
+  hear?(first: number, report: Report, learningRate: number): void
+  /** After the last step, and before the weights of `keep: 'best'` are restored. */
+  end?(): Loop<void> | undefined
+}
+
+export interface Validation {
+  readonly data: Bound
+  /** Metrics from the outputs of all validation rows. */
+  metrics(report: Report): Readonly<Record<string, number>>
+}
+
+/** Given from outside while a training runs. */
+export interface Orders {
+  stop: boolean
+}
+
+export interface Outcome {
+  readonly status: Status
+  readonly reason: string
+}
+
+/**
+ * What the loop asks for: to queue a slice behind those submitted, on the training engine or on another; to hand over
+ * the report of the oldest that has not been collected; to wait for a callback.
+ */
+export type Order =
+  | { readonly submit: Slice<Bound>; readonly on?: Engine }
+  | { readonly collect: true }
+  | { readonly wait: Promise<void> }
+export type Loop<T> = Generator<Order, T, Report | undefined>
