@@ -364,38 +364,19 @@ struct Guard {
   }
 };
 
-// to[(step mod slots)·n + i] = x[i]
-struct Keep {
-  static constexpr const char* names = "x to n slots";
-  size_t n, slots;
-  const float* x;
-  float* to;
-  explicit Keep(const Operands& in)
-      : n(in.size("n")), slots(in.size("slots")), x(in.floats("x", n)), to(in.floats("to", n * slots)) {}
-  void run(Step& step) const {
-    float* const slot = to + (step.number % slots) * n;
-    step.pool.cut(n, kTile,
-                  [&](size_t from, size_t count) { std::memcpy(slot + from, x + from, count * sizeof(float)); });
-  }
-};
-
-// sums[4·(step mod slots) …] = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1)) + ε,
+// sums = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1)) + ε,
 // u = decay·v + (1−decay)·(g + coupled·w)²   (k = step + 1; w −1, m −1: 0)
 struct Account {
-  static constexpr const char* names = "w g m v sums n coupled decay corrected epsilon slots";
-  static constexpr size_t kSums = 4;
-  size_t n, slots;
+  static constexpr const char* names = "w g m v n coupled decay corrected epsilon";
+  size_t n;
   const float *w, *g, *m, *v;
-  float* sums;
   double coupled, decay, corrected, epsilon;
   explicit Account(const Operands& in)
       : n(in.size("n")),
-        slots(in.size("slots")),
         w(in.optional("w", n)),
         g(in.floats("g", n)),
         m(in.optional("m", n)),
         v(in.optional("v", n)),
-        sums(in.floats("sums", kSums * slots)),
         coupled(in.number("coupled")),
         decay(in.number("decay")),
         corrected(in.number("corrected")),
@@ -412,11 +393,10 @@ struct Account {
       const auto at = [from](const float* x) { return x == nullptr ? nullptr : x + from; };
       transforms().account(at(w), at(g), at(m), at(v), count, c, partial[from / tile]);
     });
-    double total[kSums] = {};
     for (size_t from = 0; from < n; from += tile) {
-      for (size_t s = 0; s < kSums; ++s) total[s] += partial[from / tile][s];
+      for (size_t s = 0; s < kSums; ++s) step.sums[s] += partial[from / tile][s];
     }
-    for (size_t s = 0; s < kSums; ++s) sums[kSums * (step.number % slots) + s] = static_cast<float>(total[s]);
+    step.isAccounted = true;
   }
 };
 
@@ -575,7 +555,6 @@ std::vector<OpRow> build() {
       row<AffineGradInputTangent>("affineGradInputTangent", Scope::chunk),
       row<Penalty>("penalty", Scope::step),
       row<Guard>("guard", Scope::step),
-      row<Keep>("keep", Scope::step),
       row<Account>("account", Scope::step),
       row<CoupleDecay>("coupleDecay", Scope::step),
       row<Momentum>("momentum", Scope::step),

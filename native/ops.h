@@ -27,6 +27,9 @@ struct Source {
   size_t targets = 0;
 };
 
+// What account finds of a step.
+constexpr size_t kSums = 4;
+
 // Everything an instruction sees beside its own operands. One lives as long as a step; the chunk's part changes.
 struct Step {
   Pool& pool;
@@ -45,6 +48,8 @@ struct Step {
   double loss = 0;
   double penalty = 0;
   double gradientNorm = 0;
+  double sums[kSums] = {};
+  bool isAccounted = false;
   bool isRefused = false;
 };
 

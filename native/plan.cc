@@ -148,6 +148,7 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
     report.loss.push_back(step.loss + step.penalty);
     report.penalty.push_back(step.penalty);
     report.gradientNorm.push_back(step.gradientNorm);
+    if (step.isAccounted) report.sums.insert(report.sums.end(), step.sums, step.sums + kSums);
     if (step.isRefused) {
       report.stopped = Stopped::nonFinite;
       break;

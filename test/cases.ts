@@ -56,8 +56,8 @@ export interface Case {
   readonly capacity: number
   /** x as bytes, with scale 1/255. */
   readonly bytes: boolean
-  /** Steps whose parameters and sums are kept. */
-  readonly kept: number
+  /** Whether the sums of its steps are reported. */
+  readonly accounts: boolean
   /** Numbers of this stream fill the case. */
   readonly seed: number
 }
@@ -74,7 +74,7 @@ interface CaseRow {
   readonly optimizer?: OptimizerSpec
   readonly l2?: number
   readonly bytes?: true
-  readonly kept?: number
+  readonly accounts?: true
 }
 
 /** A dense layer whose biases are numbers too. */
@@ -84,10 +84,10 @@ function layer(units: number, activation: ActivationName = 'linear', options: De
 
 /** Names what a row leaves to be guessed from the code. */
 function caseOf(name: string, row: CaseRow, seed: number): Case {
-  const { inputs, layers, rows, batch = rows, l2 = 0, optimizer = sgd(), bytes = false, kept = 0 } = row
+  const { inputs, layers, rows, batch = rows, l2 = 0, optimizer = sgd(), bytes = false, accounts = false } = row
   const { capacity = Math.min(batch, CHUNK_ROWS), loss = mse(), targets = 'numbers' } = row
   const model: Model = { inputs, layers, initializer: { kind: 'glorotUniform' }, l2 }
-  return { name, model, loss, targets, optimizer, rows, batch, capacity, bytes, kept, seed }
+  return { name, model, loss, targets, optimizer, rows, batch, capacity, bytes, accounts, seed }
 }
 
 /** Sizes around which kernels change their ways: 1, small odd ones, one more than a power of two, one chunk and more. */
@@ -162,7 +162,7 @@ const OPTIMIZER_SPECS: readonly OptimizerSpec[] = [
 
 const optimizers = OPTIMIZER_SPECS.map((optimizer): [string, CaseRow] => {
   const name = `optimizer ${optimizer.kind} ${JSON.stringify(optimizer.settings)}`
-  return [name, { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, batch: 10, optimizer, kept: 3 }]
+  return [name, { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, batch: 10, optimizer, accounts: true }]
 })
 
 export const CASES: readonly Case[] = [...SHAPES, ...PARTS, ...activations, ...losses, ...optimizers].map(
@@ -185,10 +185,9 @@ export const PROGRAMS: readonly ProgramName[] = [
 
 /** `optimizer` in place of the case's. */
 export function planOf(row: Case, dtype: Dtype, optimizer = row.optimizer): Plan {
-  const { model, loss, capacity, kept } = row
+  const { model, loss, capacity, accounts } = row
   const targets = targetColumns(row)
-  const keeps = kept > 0 && { kept: { parameters: true, slots: kept } }
-  return compile(model, { dtype, capacity, loss, targets, programs: PROGRAMS, optimizer, ...keeps })
+  return compile(model, { dtype, capacity, loss, targets, programs: PROGRAMS, optimizer, accounts })
 }
 
 function targetColumns({ model, targets }: Case): number {

@@ -154,8 +154,7 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   loss: { writes: rowsOf(['dz', 'O']), roundings: roundingsOfRow, magnitude: 'target' },
   penalty: { writes: vectors('dw'), roundings: roundings(3), magnitude: 'terms' },
   guard: { writes: () => [], roundings: roundings(0), magnitude: 'result' },
-  keep: { writes: ({ n, slots }) => [['to', n * slots]], roundings: roundings(0), magnitude: 'result' },
-  account: { writes: ({ slots }) => [['sums', 4 * slots]], roundings: roundings(MATH_ROUNDINGS), magnitude: 'terms' },
+  account: { writes: () => [], roundings: roundings(MATH_ROUNDINGS), magnitude: 'terms' },
   coupleDecay: { writes: vectors('g'), roundings: roundings(3), magnitude: 'terms' },
   momentum: { writes: vectors('g', 'm'), roundings: roundings(5), magnitude: 'terms' },
   scaleByAdam: { writes: vectors('g', 'm', 'v'), roundings: roundings(10), magnitude: 'terms' },
@@ -191,6 +190,8 @@ export class Expectation {
   readonly #flushed: Done
   readonly #roundings: number
   readonly #allowed: Float64Array
+  /** What sums may be off by. */
+  readonly #sums: Float64Array
   readonly #written: readonly Range[]
 
   constructor(
@@ -211,10 +212,12 @@ export class Expectation {
     this.#flushed = doubles.some((v) => flush(v) !== v) ? run(doubles.map(flush)) : this.#exact
     // What is subtracted from a weight is added to its absolute value.
     const rates = steps.learningRate.map((rate) => -rate)
-    const made = bound.magnitude === 'terms' ? run(doubles.map(Math.abs), table.x, rates).arena : doubles
+    const absolute = bound.magnitude === 'terms' ? run(doubles.map(Math.abs), table.x, rates) : null
+    const made = absolute?.arena ?? doubles
     const k = bound.roundings(operands, steps.batch, instruction.row)
     const gamma = (k * UNIT) / (1 - k * UNIT)
     this.#roundings = k
+    this.#sums = (absolute?.report.sums ?? new Float64Array(0)).map((sum) => gamma * sum + FLUSHED)
     this.#written = bound
       .writes(operands, plan.capacity)
       .map(([name, length]) => ({ at: operands[name], length }))
@@ -241,8 +244,8 @@ export class Expectation {
         if (share > worst.share) worst = { key: this.key, share, roundings: share * this.#roundings, says: says() }
       }
     this.#checkUntouched(arena)
-    const fault = reportFault(report, this.#exact.report)
-    if (fault && !(flushes && reportFault(report, this.#flushed.report) === ''))
+    const fault = this.#reportFault(report, this.#exact.report)
+    if (fault && !(flushes && this.#reportFault(report, this.#flushed.report) === ''))
       throw new Error(`${this.key}: ${fault}`)
     return worst
   }
@@ -257,6 +260,12 @@ export class Expectation {
       return Number.isFinite(ours) && Number.isFinite(rounded) ? share : Number.POSITIVE_INFINITY
     })
     return Math.min(...shares)
+  }
+
+  #reportFault(ours: Report, exact: Report): string {
+    const off = ours.sums.findIndex((sum, i) => !(Math.abs(sum - exact.sums[i]) <= this.#sums[i]))
+    if (ours.sums.length !== exact.sums.length || off >= 0) return `sums ${ours.sums} for ${exact.sums}`
+    return reportFault(ours, exact)
   }
 
   /** What is not written stays as it was, bit for bit. */

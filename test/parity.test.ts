@@ -184,9 +184,6 @@ function barePlan(blocks: number, n: number, capacity: number): Plan {
     state: none,
     tangent: none,
     curvature: none,
-    kept: none,
-    sums: none,
-    slots: 0,
     programs: {},
   }
 }

@@ -66,6 +66,7 @@ export class Interpreter {
         loss: 0,
         penalty: 0,
         gradientNorm: 0,
+        sums: null,
         refused: false,
       })
       for (let offset = 0; offset < batch; offset += this.#plan.capacity) {
@@ -124,6 +125,7 @@ function contextOf(slice: Slice<BoundTable>): Context {
     loss: 0,
     penalty: 0,
     gradientNorm: 0,
+    sums: null,
     refused: false,
   }
 }
@@ -136,6 +138,7 @@ class Recorder {
   readonly #loss: Float64Array
   readonly #penalty: Float64Array
   readonly #norm: Float64Array
+  readonly #sums: number[] = []
 
   constructor(
     slice: Slice,
@@ -151,10 +154,11 @@ class Recorder {
     this.#written += length
   }
 
-  step({ loss, penalty, gradientNorm, refused }: Context): void {
+  step({ loss, penalty, gradientNorm, sums, refused }: Context): void {
     this.#loss[this.begun] = loss + penalty
     this.#penalty[this.begun] = penalty
     this.#norm[this.begun] = gradientNorm
+    if (sums) this.#sums.push(...sums)
     this.begun += 1
     if (!refused) this.#made += 1
   }
@@ -165,6 +169,7 @@ class Recorder {
       loss: this.#loss.slice(0, this.begun),
       penalty: this.#penalty.slice(0, this.begun),
       gradientNorm: this.#norm.slice(0, this.begun),
+      sums: Float64Array.from(this.#sums),
       milliseconds,
       stopped,
       output: this.outputs,

@@ -35,6 +35,8 @@ export interface Context {
   loss: number
   penalty: number
   gradientNorm: number
+  /** What account found; null where the program has none. */
+  sums: readonly number[] | null
   /** Set by guard: no update may follow. */
   refused: boolean
 }
@@ -181,16 +183,11 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
-  keep({ x, to, n, slots }, memory) {
-    const [vx, vto] = [memory.view(x, n), memory.view(to, n * slots)]
-    return ({ step }) => vto.set(vx, (step % slots) * n)
-  },
-
-  account({ w, g, m, v, sums, n, coupled, decay, corrected, epsilon, slots }, memory) {
-    const [vg, vsums] = [memory.view(g, n), memory.view(sums, 4 * slots)]
+  account({ w, g, m, v, n, coupled, decay, corrected, epsilon }, memory) {
+    const vg = memory.view(g, n)
     const [vw, vm, vv] = [w, m, v].map((at) => memory.optional(at, n))
-    return ({ step }) => {
-      const c = corrected ? 1 - decay ** (step + 1) : 1
+    return (context) => {
+      const c = corrected ? 1 - decay ** (context.step + 1) : 1
       let [gg, gm, gw, plain] = [0, 0, 0, 0]
       for (let i = 0; i < n; i++) {
         const gi = vg[i]
@@ -202,7 +199,7 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
         gw += scaled * wi
         plain += gi * wi
       }
-      vsums.set([gg, gm, gw, plain], 4 * (step % slots))
+      context.sums = [gg, gm, gw, plain]
     }
   },
 

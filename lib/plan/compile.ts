@@ -29,8 +29,8 @@ export interface CompileOptions {
    * rows and the parameters are where they were; else it makes the pass anew. @default false
    */
   readonly keepsPass?: boolean
-  /** Steps of which `train` keeps its parameters and the sums that tell what moved them. @default none */
-  readonly kept?: { readonly parameters: boolean; readonly slots: number }
+  /** Whether `train` reports the sums that tell what its step is made of. @default false */
+  readonly accounts?: boolean
 }
 
 /** Rows of a chunk: a function of the data alone, so that bits do not depend on threads. Bounds the activations of a full batch. */
@@ -53,13 +53,10 @@ export function compile(model: Model, options: CompileOptions): Plan {
   )
   const tangent = behind(state, Number(wants('curvature')))
   const curvature = behind(tangent, Number(wants('curvature')))
-  const slots = options.kept?.slots ?? 0
-  const kept = behind(curvature, options.kept?.parameters ? slots : 0)
-  const sums: Range = { at: kept.at + kept.length, length: align(4 * slots) }
-  const site: Site = { model, layout, options, gradients, state, tangent, curvature, kept, sums }
+  const site: Site = { model, layout, options, gradients, state, tangent, curvature }
 
   const programs: { [P in ProgramName]?: Program } = {}
-  let workspace = sums.at + sums.length
+  let workspace = curvature.at + curvature.length
   let length = workspace
   let pass: Pass | null = null
   if (wants('linearize')) {
@@ -87,9 +84,6 @@ export function compile(model: Model, options: CompileOptions): Plan {
     state,
     tangent,
     curvature,
-    kept,
-    sums,
-    slots,
     programs,
   }
 }
@@ -103,8 +97,6 @@ interface Site {
   readonly state: Range
   readonly tangent: Range
   readonly curvature: Range
-  readonly kept: Range
-  readonly sums: Range
 }
 
 interface Collector extends Emitter {
@@ -281,7 +273,7 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
 
   train(site, to) {
     emitPass(site, to, site.gradients)
-    const step = [...keep(site), ...penalties(site, site.gradients), guard(site), ...account(site), ...update(site)]
+    const step = [...penalties(site, site.gradients), guard(site), ...account(site), ...update(site)]
     return { chunk: to.instructions, step }
   },
 
@@ -335,16 +327,10 @@ function guard({ gradients }: Site): Instruction {
   return { op: 'guard', g: gradients.at, n: gradients.length }
 }
 
-/** The parameters before the step, whether or not it will be made. */
-function keep({ layout, kept, options }: Site): Instruction[] {
-  const { at, length: n } = layout.trainable
-  return kept.length === 0 ? [] : [{ op: 'keep', x: at, to: kept.at, n, slots: options.kept?.slots ?? 0 }]
-}
-
 /** What the update is made of, where it is more than the gradient: its norm the guard knows. */
-function account({ layout, options, gradients, state, sums }: Site): Instruction[] {
-  const { optimizer } = options
-  if (sums.length === 0 || optimizer === undefined) return []
+function account({ layout, options, gradients, state }: Site): Instruction[] {
+  const { optimizer, accounts } = options
+  if (!accounts || optimizer === undefined) return []
   const form = optimizerRow(optimizer).form(optimizer.settings)
   const { memory, preconditioner: P, coupledDecay, decoupledDecay } = form
   const decays = coupledDecay > 0 || decoupledDecay > 0
@@ -358,13 +344,11 @@ function account({ layout, options, gradients, state, sums }: Site): Instruction
       g: gradients.at,
       m: vector(memory),
       v: vector(P),
-      sums: sums.at,
       n,
       coupled: coupledDecay,
       decay: P?.decay ?? 0,
       corrected: Number(P?.isCorrected ?? false),
       epsilon: P?.epsilon ?? 0,
-      slots: options.kept?.slots ?? 0,
     },
   ]
 }

@@ -83,12 +83,11 @@ export const OPS = {
     operands: ['g', 'n'],
     synopsis: 'gradientNorm = √Σg²;  end the slice before this update unless loss, penalty and norm are finite',
   },
-  keep: { scope: 'step', operands: ['x', 'to', 'n', 'slots'], synopsis: 'to[(step mod slots)·n + i] = x[i]' },
   account: {
     scope: 'step',
-    operands: ['w', 'g', 'm', 'v', 'sums', 'n', 'coupled', 'decay', 'corrected', 'epsilon', 'slots'],
+    operands: ['w', 'g', 'm', 'v', 'n', 'coupled', 'decay', 'corrected', 'epsilon'],
     synopsis:
-      'sums[4·(step mod slots) …] = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1)) + ε, ' +
+      'sums = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1)) + ε, ' +
       'u = decay·v + (1−decay)·(g + coupled·w)²   (k = step + 1; w −1, m −1: 0)',
   },
   coupleDecay: { scope: 'step', operands: ['w', 'g', 'n', 'lambda'], synopsis: 'g += lambda·w' },
@@ -196,10 +195,6 @@ export interface Plan {
   /** The direction that `curvature` is given, and what it returns: the Hessian times that direction. */
   readonly tangent: Range
   readonly curvature: Range
-  /** What `keep` and `account` leave of the last `slots` steps, for whoever takes them apart. */
-  readonly kept: Range
-  readonly sums: Range
-  readonly slots: number
   readonly programs: { readonly [P in ProgramName]?: Program }
 }
 
@@ -252,6 +247,8 @@ export interface Report {
   readonly penalty: Float64Array
   /** Norm of the whole gradient, penalty in it; 0 where the program has no guard. */
   readonly gradientNorm: Float64Array
+  /** What `account` found, four numbers a whole step; empty where the program has none. */
+  readonly sums: Float64Array
   /** How long it ran. */
   readonly milliseconds: number
   /** Why it ended early, if it did. */
