@@ -4,10 +4,9 @@
 import { ACTIVATIONS, type ActivationName } from './activations'
 import { type Coding, checkKnown, type Known, type Task } from './data/targets'
 import { DownhillError } from './errors'
-import { dense, type LayerSpec } from './layers'
+import { dense, type LayerSpec, outputActivation, unitsOf } from './layers'
 import { LOSS_KERNELS, type LossKernel, type LossName, type LossSpec, lossRow, placeLoss, readLoss } from './losses'
 import type { Config } from './options'
-import { outputActivation } from './plan/compile'
 import { type Model, outputsOf } from './plan/layout'
 import type { Floats, Table } from './plan/plan'
 
@@ -28,8 +27,8 @@ const ACTIVATION_TASKS: { readonly [name: string]: 'binary' | 'multiclass' | und
 /** What the options say of the task, for inferCoding. */
 export function knownOf(config: Config): Known {
   const outputs = outputsAsked(config)
-  const last = config.layers?.at(-1)
-  const activationTask = last?.kind === 'dense' ? ACTIVATION_TASKS[last.activation] : undefined
+  const { layers } = config
+  const activationTask = layers ? ACTIVATION_TASKS[outputActivation({ layers })] : undefined
   // A loss of distances says regression where the output activation does not say otherwise; no loss is the task's own.
   const lossTask = config.loss
     ? (lossRow(config.loss).task ?? (activationTask ? undefined : 'regression'))
@@ -43,8 +42,9 @@ export function knownOf(config: Config): Known {
   }
 }
 
-function outputsAsked({ layers, outputs }: Config): number | null {
-  return layers?.findLast((layer) => layer.kind === 'dense')?.units ?? outputs
+/** Units of the output layer, where the options decide it. */
+export function outputsAsked({ layers, outputs }: Pick<Config, 'layers' | 'outputs'>): number | null {
+  return (layers && unitsOf(layers)) ?? outputs
 }
 
 /**

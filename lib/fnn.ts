@@ -5,7 +5,7 @@
  * y, build.ts and network.ts for the network, train/ for the loop. It computes nothing itself.
  */
 import type { Bound, Engine } from './backends/backend'
-import { type Blueprint, blueprint, knownOf, lossOf, taskOfOptions, toProbabilities } from './build'
+import { type Blueprint, blueprint, knownOf, lossOf, outputsAsked, taskOfOptions, toProbabilities } from './build'
 import { type Codec, encodeInputs, encodePair, fitCodec, type Pair, restoreOutputs, splitPair } from './data/codec'
 import { type Inputs, type Matrix, readFeatures } from './data/matrix'
 import {
@@ -135,9 +135,9 @@ export class FNN<L extends Label = Label> {
     this.#options = { ...options } as ModelOptions
     this.seed = this.#config.seed
     this.#drawnBy = this.seed
-    const { inputs, outputs, layers } = this.#config
+    const { inputs } = this.#config
     const task = taskOfOptions(this.#config)
-    const width = layers?.findLast((layer) => layer.kind === 'dense')?.units ?? outputs
+    const width = outputsAsked(this.#config)
     if (inputs !== null && width !== null && task !== null) {
       const plans = blueprint(this.#config, inputs, { task, outputs: width })
       const coding = codingOf(this.#config, task, width)

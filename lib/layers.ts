@@ -26,24 +26,43 @@ export interface DropoutSpec {
 }
 export type LayerSpec = DenseSpec | DropoutSpec
 
-/** A parameter tensor of a layer. */
+/**
+ * What a tensor is to those who know no layer. `weights` are penalised, and scaled by `initScale`; `bias` is one number
+ * a unit (biases, gains, slopes) and neither; `kept` has no gradient: a step writes it by other means.
+ */
+export type TensorRole = 'weights' | 'bias' | 'kept'
+
+/** A tensor of a layer. */
 export interface TensorSpec {
+  /** As users and files call it. */
   readonly name: 'weights' | 'bias'
+  readonly role: TensorRole
   readonly rows: number
   readonly columns: number
   /** Undefined: the model's initializer. */
   readonly initializer?: InitializerSpec
-  /** Undefined: the model's l2; null: never penalised. */
-  readonly l2?: number | null
+  /** Of `weights` only; undefined: the model's l2. */
+  readonly l2?: number
 }
 
-/** One kind of layer. `index` is its place in the model, which tells the masks of two dropout layers apart. */
+/** One kind of layer: all that shared code knows of it. */
 export interface Layer<S extends LayerSpec> {
   readonly kind: S['kind']
   readonly synopsis: string
+  /** What a summary says of it beside kind, shape and parameters. */
+  detail(spec: S): string
+  /** Inputs that are not known yet are NaN, and so are outputs that depend on them. */
   outputs(spec: S, inputs: number): number
+  /** At most one of each name; a layer that has any has `weights`. */
   tensors(spec: S, inputs: number): readonly TensorSpec[]
+  /** `index` is its place among all layers, which tells the masks of two dropout layers apart. */
   stages(spec: S, inputs: number, index: number): readonly Stage[]
+  /** The activation that its outputs have gone through last; 'linear' for none. */
+  activation(spec: S): ActivationName
+  /** The same layer with another activation; left out where it has none of its own. */
+  readonly withActivation?: (spec: S, activation: ActivationName) => S
+  /** Whether its outputs may be those of the network. */
+  readonly canEnd: boolean
 }
 
 /** All layers by kind. */
@@ -51,28 +70,54 @@ export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpe
   dropout: {
     kind: 'dropout',
     synopsis: 'zeroes a share of its inputs in training and scales the rest up (inverted, Srivastava et al. 2014)',
+    detail: ({ rate }) => `rate ${rate}`,
     outputs: (_, inputs) => inputs,
     tensors: () => [],
     stages: ({ rate }, _, index) => (rate === 0 ? [] : [{ kind: 'mask', rate, stream: index }]),
+    activation: () => 'linear',
+    canEnd: false,
   },
   dense: {
     kind: 'dense',
     synopsis: 'y = f(x·W + b)',
+    detail: ({ activation }) => activation,
     outputs: ({ units }) => units,
     tensors: ({ units, initializer, bias, l2 }, inputs) => [
-      { name: 'weights', rows: inputs, columns: units, initializer, l2 },
-      ...(bias ? [{ name: 'bias', rows: 1, columns: units, initializer: bias, l2: null } as const] : []),
+      { name: 'weights', role: 'weights', rows: inputs, columns: units, initializer, l2 },
+      ...(bias ? [{ name: 'bias', role: 'bias', rows: 1, columns: units, initializer: bias } as const] : []),
     ],
     stages: ({ units, activation }, inputs) => [
       { kind: 'affine', inputs, outputs: units },
       { kind: 'activate', activation },
     ],
+    activation: ({ activation }) => activation,
+    withActivation: (spec, activation) => ({ ...spec, activation }),
+    canEnd: true,
   },
 }
 
 /** The row of a layer. */
 export function layerRow<S extends LayerSpec>(spec: S): Layer<S> {
   return LAYERS[spec.kind] as unknown as Layer<S>
+}
+
+/** What comes out of a list of layers; null where that depends on what goes in. */
+export function unitsOf(layers: readonly LayerSpec[]): number | null {
+  const units = layers.reduce((width, layer) => layerRow(layer).outputs(layer, width), Number.NaN)
+  return Number.isNaN(units) ? null : units
+}
+
+/** The activation that the outputs of a list of layers have gone through last; 'linear' for none. */
+export function outputActivation({ layers }: { readonly layers: readonly LayerSpec[] }): ActivationName {
+  const last = layers.at(-1)
+  return last ? layerRow(last).activation(last) : 'linear'
+}
+
+/** The same layers, the last with another activation if it has one. */
+export function withOutputActivation(layers: readonly LayerSpec[], activation: ActivationName): LayerSpec[] {
+  return layers.map((layer, i) =>
+    i === layers.length - 1 ? (layerRow(layer).withActivation?.(layer, activation) ?? layer) : layer,
+  )
 }
 
 // ---------------------------------------------------------------------------------------------------- factories

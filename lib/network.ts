@@ -12,7 +12,7 @@ import type { LayerSpec } from './layers'
 import type { LossSpec } from './losses'
 import type { OptimizerSpec } from './optimizers'
 import { CHUNK_ROWS, compile, PREDICT_ROWS } from './plan/compile'
-import { drawParameters, type Layout, layOut, type Model, type Tensor } from './plan/layout'
+import { drawParameters, type Layout, layOut, type Model, outputsOf, type Tensor } from './plan/layout'
 import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
 import { evaluation } from './train/slices'
 
@@ -62,7 +62,7 @@ export class Network {
   }
   /** Units of the last layer. */
   get outputs(): number {
-    return this.layout.widths[this.layout.widths.length - 1]
+    return outputsOf(this.model)
   }
   get backendName(): string {
     return this.#backend.name
@@ -148,8 +148,8 @@ export class Network {
   }
 
   /**
-   * An engine for the objective, its gradient and its curvature over `rows` rows. Its parameters are its own, and zero:
-   * whoever looks around moves nobody else's.
+   * An engine for the objective, its gradient and its curvature over `rows` rows. Its parameters are its own, and those of
+   * this moment: whoever looks around moves nobody else's.
    */
   surveyor(rows: number, targets: number): Engine {
     const plan = (capacity: number, keepsPass: boolean): Plan => {
@@ -158,7 +158,9 @@ export class Network {
       return compile(model, { dtype, capacity, loss, targets, programs, keepsPass })
     }
     const whole = plan(rows, true)
-    return this.#loadApart(whole.length <= MOST_KEPT ? whole : plan(Math.min(rows, CHUNK_ROWS), false))
+    const engine = this.#loadApart(whole.length <= MOST_KEPT ? whole : plan(Math.min(rows, CHUNK_ROWS), false))
+    engine.write(engine.plan.parameters, this.parameters)
+    return engine
   }
 
   /** An engine for the passes of an optimizer alone, in float64, its parameters its own. Its data: one row. */
@@ -221,7 +223,7 @@ export function tensorIn(block: Floats, { at, spec }: Tensor): Floats {
 
 /** Where in a block something is not finite: `the weights of layer 2`; null if all is. */
 export function firstNonFinite(block: Floats, layout: Layout): string | null {
-  for (const tensor of layout.tensors)
+  for (const tensor of layout.trained)
     if (tensorIn(block, tensor).some((value) => !Number.isFinite(value)))
       return `the gradient of the ${tensor.spec.name} of layer ${tensor.layer + 1}`
   return null

@@ -6,7 +6,7 @@ import { BACKEND_NAMES, type BackendName } from './backends/pick'
 import { checkClasses, type Label, type Task } from './data/targets'
 import { DownhillError, expected, refuseUnknown } from './errors'
 import { type InitializerName, type InitializerSpec, readInitializer } from './initializers'
-import { type LayerSpec, readLayer } from './layers'
+import { type LayerSpec, layerRow, readLayer, unitsOf } from './layers'
 import { type LossName, type LossSpec, readLoss } from './losses'
 import { checkName, checkNumber, RANGES } from './names'
 import type { Dtype } from './plan/plan'
@@ -122,11 +122,11 @@ export function readModelOptions(options: unknown): Config {
   }
   if (typeof config.standardize !== 'boolean' && typeof config.standardize !== 'string')
     throw expected('true, false, "inputs" or "targets"', 'standardize', standardize)
-  const units = layers?.findLast((layer) => layer.kind === 'dense')?.units
-  if (units !== undefined && config.outputs !== null && units !== config.outputs)
+  const units = layers && unitsOf(layers)
+  if (units !== null && config.outputs !== null && units !== config.outputs)
     throw new DownhillError(
       'ERR_SHAPE',
-      `Expected the last dense layer to have the ${config.outputs} units that outputs asks for but it has ${units}.`,
+      `Expected the last layer to have the ${config.outputs} units that outputs asks for but it has ${units}.`,
     )
   return config
 }
@@ -134,7 +134,12 @@ export function readModelOptions(options: unknown): Config {
 function readLayers(value: unknown): LayerSpec[] {
   if (!Array.isArray(value) || value.length === 0) throw expected('a list of layers', 'layers', value)
   const layers = value.map(readLayer)
-  if (layers.at(-1)?.kind !== 'dense') throw expected('a dense layer', 'the last of layers', value.at(-1))
+  const last = layers[layers.length - 1]
+  if (!layerRow(last).canEnd)
+    throw new DownhillError(
+      'ERR_OPTION',
+      `Expected a layer that gives outputs, such as dense(1), for the last of layers but received ${last.kind}.`,
+    )
   return layers
 }
 

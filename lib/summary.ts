@@ -1,27 +1,23 @@
 /**
  * `net.summary()`: layers, shapes and counts as a table.
  */
-import { ACTIVATIONS } from './activations'
 import { layerRow } from './layers'
 import type { Network } from './network'
+import { countOf } from './plan/layout'
 
 /** One line a layer, and the totals. */
 export function summarize(network: Network): string {
-  const { model, layout, loss } = network
-  const rows = model.layers.map((layer, index) => {
-    const [I, O] = [layout.widths[index], layout.widths[index + 1]]
-    const count = layerRow(layer)
-      .tensors(layer, I)
-      .reduce((sum, { rows, columns }) => sum + rows * columns, 0)
-    const detail = Object.values(layer).filter((value) => typeof value === 'string' && ACTIVATIONS.has(value))
-    const rate = 'rate' in layer ? [`rate ${layer.rate}`] : []
-    return [String(index + 1), layer.kind, `${I} → ${O}`, [...detail, ...rate].join(' '), count.toLocaleString('en-US')]
+  const { layout, loss } = network
+  const rows = layout.layers.map(({ spec, path, inputs, outputs, tensors }) => {
+    const shape = `${inputs} → ${outputs}`
+    const count = countOf(tensors).toLocaleString('en-US')
+    return [path.map((i) => i + 1).join('.'), spec.kind, shape, layerRow(spec).detail(spec), count]
   })
   const head = ['', 'layer', 'shape', '', 'parameters']
   const widths = head.map((_, c) => Math.max(...[head, ...rows].map((row) => row[c].length)))
   const line = (row: string[]): string =>
     row.map((cell, c) => (c === row.length - 1 ? cell.padStart(widths[c]) : cell.padEnd(widths[c]))).join('  ')
-  const total = layout.tensors.reduce((sum, { spec }) => sum + spec.rows * spec.columns, 0)
+  const total = countOf(layout.tensors)
   return [
     line(head),
     ...rows.map(line),

@@ -5,50 +5,52 @@ import type { Matrix } from './data/matrix'
 import { readFeatures } from './data/matrix'
 import { DownhillError, describe } from './errors'
 import { tensorIn } from './network'
-import type { Layout, Tensor } from './plan/layout'
+import { type Layout, type PlacedLayer, parameterised, type Tensor } from './plan/layout'
 import type { Dtype, Floats } from './plan/plan'
 
-/** Parameters or gradients of a layer; weights are inputs × units, bias is null where the layer has none. */
+/**
+ * Parameters or gradients of a layer. Weights of a dense layer are inputs × units; of another layer they are what
+ * multiplies. Bias is what it adds, null where it adds nothing.
+ */
 export interface LayerParameters {
   readonly weights: Matrix
   readonly bias: Floats | null
 }
 
-/** Weights and bias of each parameterised layer, in order. */
-function byLayer({ tensors }: Layout): { weights: Tensor; bias: Tensor | null }[] {
-  return tensors
-    .filter(({ spec }) => spec.name === 'weights')
-    .map((weights) => ({
-      weights,
-      bias: tensors.find(({ layer, spec }) => layer === weights.layer && spec.name === 'bias') ?? null,
-    }))
-}
+type TensorName = keyof LayerParameters
+
+const named = ({ tensors }: PlacedLayer, name: TensorName): Tensor | null =>
+  tensors.find(({ spec }) => spec.name === name) ?? null
 
 /** A copy of a block laid out as the parameters are. */
 export function readParameters(block: Floats, layout: Layout): LayerParameters[] {
-  return byLayer(layout).map(({ weights, bias }) => ({
-    weights: { data: tensorIn(block, weights).slice(), rows: weights.spec.rows, columns: weights.spec.columns },
-    bias: bias && tensorIn(block, bias).slice(),
-  }))
+  return parameterised(layout).map((layer) => {
+    const [weights, bias] = [named(layer, 'weights') as Tensor, named(layer, 'bias')]
+    const { rows, columns } = weights.spec
+    return {
+      weights: { data: tensorIn(block, weights).slice(), rows, columns },
+      bias: bias && tensorIn(block, bias).slice(),
+    }
+  })
 }
 
 /** A copy of `block` with the parameters of all layers replaced. @throws ERR_SHAPE, ERR_DATA; block is never written */
 export function writeParameters(layers: unknown, block: Floats, layout: Layout, dtype: Dtype): Floats {
-  const places = byLayer(layout)
+  const places = parameterised(layout)
   if (!Array.isArray(layers) || layers.length !== places.length)
     throw new DownhillError(
       'ERR_SHAPE',
       `Expected a list of ${places.length} layers, one for each layer with parameters, but received ${describe(layers)}.`,
     )
   const written = block.slice()
-  for (const [i, { weights, bias }] of places.entries()) {
+  for (const [i, place] of places.entries()) {
     const layer: unknown = layers[i]
     if (typeof layer !== 'object' || layer === null || !('weights' in layer))
       throw new DownhillError('ERR_SHAPE', `Expected { weights, bias } for layer ${i} but received ${describe(layer)}.`)
-    const given = layer as { weights: unknown; bias?: unknown }
-    put(written, weights, given.weights, `weights of layer ${i}`, dtype)
-    if (bias) put(written, bias, given.bias, `bias of layer ${i}`, dtype)
-    else if (given.bias !== undefined && given.bias !== null)
+    const given = layer as { readonly [K in TensorName]?: unknown }
+    for (const tensor of place.tensors)
+      put(written, tensor, given[tensor.spec.name], `${tensor.spec.name} of layer ${i}`, dtype)
+    if (named(place, 'bias') === null && given.bias !== undefined && given.bias !== null)
       throw new DownhillError('ERR_SHAPE', `Expected no bias for layer ${i}, which has none.`)
   }
   return written

@@ -203,7 +203,7 @@ export function scatter(n: number, seed: number, part: number, size = 1): Float3
 /** Parameters to start from: the library's own, rounded to float32. */
 export function startOf({ model, seed }: Case): Float32Array {
   const layout = layOut(model)
-  const parameters = new Float32Array(layout.trainable.length)
+  const parameters = new Float32Array(layout.parameters.length)
   drawParameters(model, layout, seed, 1, (at, values) => parameters.set(values, at))
   return parameters
 }

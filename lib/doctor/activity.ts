@@ -5,8 +5,8 @@
  */
 import { ACTIVATIONS, type Activation, type Region } from '../activations'
 import type { Engine } from '../backends/backend'
-import type { DenseSpec, LayerSpec } from '../layers'
-import type { Layout, Model } from '../plan/layout'
+import { layerRow } from '../layers'
+import { type Layout, type PlacedLayer, parameterised } from '../plan/layout'
 import type { Floats, Instruction, InstructionOf, Program } from '../plan/plan'
 
 export interface LayerActivity {
@@ -22,9 +22,9 @@ export interface LayerActivity {
   readonly rms: number
 }
 
-/** The dense layers of a model, in the order of `weights()`. */
-export function denseLayers({ layers }: { readonly layers: readonly LayerSpec[] }): DenseSpec[] {
-  return layers.filter((layer): layer is DenseSpec => layer.kind === 'dense')
+/** The activation that a layer's outputs have gone through. */
+export function activationOf({ spec }: PlacedLayer): string {
+  return layerRow(spec).activation(spec)
 }
 
 /**
@@ -35,18 +35,18 @@ export function denseLayers({ layers }: { readonly layers: readonly LayerSpec[] 
 export function readActivity(
   engine: Engine,
   { chunk }: Pick<Program, 'chunk'>,
-  { model, layout }: { readonly model: Model; readonly layout: Layout },
+  { layout }: { readonly layout: Layout },
   rows: number,
 ): LayerActivity[] {
-  const weights = layout.tensors.filter(({ spec }) => spec.name === 'weights')
+  const layers = parameterised(layout)
   const read = (at: number, O: number): Floats => engine.read({ at, length: rows * O })
   return chunk.flatMap((instruction, i) => {
     if (instruction.op !== 'affine') return []
     const { W, y, O } = instruction
-    const layer = weights.findIndex(({ at }) => at === W)
-    const { activation } = denseLayers(model)[layer]
+    const layer = layers.findIndex(({ tensors }) => tensors.some(({ at }) => at === W))
+    const activation = activationOf(layers[layer])
     const row = ACTIVATIONS.get(activation) as Activation
-    const applied = activationOf(chunk, i)
+    const applied = appliedTo(chunk, i)
     if (applied === null && !row.isIdentity) return []
     const outputs = read(applied?.y ?? y, O)
     const kept = applied && row.keeps === 'input' ? read(applied.x, O) : outputs
@@ -57,7 +57,7 @@ export function readActivity(
 }
 
 /** The activation of what the instruction at `i` computes. */
-function activationOf(chunk: readonly Instruction[], i: number): InstructionOf<'activate'> | null {
+export function appliedTo(chunk: readonly Instruction[], i: number): InstructionOf<'activate'> | null {
   const next = chunk[i + 1]
   return next?.op === 'activate' && next.x === (chunk[i] as InstructionOf<'affine'>).y ? next : null
 }

@@ -19,7 +19,7 @@ export function editLayers(exam: Exam, edit: Edit, rate: (rate: number) => numbe
   const { layers } = exam.blueprint.model
   const edited = layers.flatMap((layer, i) => {
     if (layer.kind === 'dropout') return rate(layer.rate) > 0 ? [{ ...layer, rate: rate(layer.rate) }] : []
-    return edit(layer, i === layers.length - 1) ?? []
+    return layer.kind === 'dense' ? (edit(layer, i === layers.length - 1) ?? []) : layer
   })
   return { model: { layers: edited, ...LONG_FORM, loss: exam.blueprint.loss, task: exam.coding.task } }
 }

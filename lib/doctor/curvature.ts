@@ -91,7 +91,7 @@ export class Curvature {
   }
 
   #move(parameters: Float64Array): void {
-    this.#engine.write(this.#engine.plan.parameters, unpack(parameters, this.#layout))
+    this.#engine.write(this.#engine.plan.trainable, unpack(parameters, this.#layout))
     this.#isAtPoint = false
   }
 

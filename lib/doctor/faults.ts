@@ -7,11 +7,14 @@
  * nothing is guessed here.
  */
 import { ACTIVATIONS } from '../activations'
+import { outputActivation } from '../layers'
 import { placeLoss } from '../losses'
 import type { Network } from '../network'
-import { CHUNK_ROWS, outputActivation } from '../plan/compile'
+import { CHUNK_ROWS } from '../plan/compile'
+import { parameterised } from '../plan/layout'
 import { align, type Floats, type Instruction, type InstructionOf, type Plan, type Table } from '../plan/plan'
 import { evaluation } from '../train/slices'
+import { activationOf } from './activity'
 import { agree } from './compare'
 
 /** Ways in which a gradient is wrong. */
@@ -311,23 +314,31 @@ function alteredGradients(exact: Network, table: Table): ReturnType<Evidence['al
   return { without, twice: [{ says, gradient: gradientBy(instructions, more) }] }
 }
 
-/** The layers, by their place in `weights()`, whose activation has an instruction on the way back. */
-function activeLayers({ model, loss }: Network): number[] {
-  const dense = model.layers.filter((layer) => layer.kind === 'dense')
-  const last = dense.length - 1
-  return [...dense.keys()].filter((i) => {
-    const { activation } = dense[i]
-    return !ACTIVATIONS.get(activation)?.isIdentity && !(i === last && placeLoss(loss, activation).fused)
+/**
+ * Where the activations stand that have an instruction on the way back: each by the place in `weights()` of the layer
+ * that it is of, or behind.
+ */
+function activeLayers({ model, layout, loss }: Network): number[] {
+  const parts = parameterised(layout)
+  const isFused = placeLoss(loss, outputActivation(model)).fused
+  return layout.layers.flatMap((layer, i) => {
+    if (ACTIVATIONS.get(activationOf(layer))?.isIdentity || (isFused && i === layout.layers.length - 1)) return []
+    return [layout.layers.slice(0, i + 1).filter((other) => parts.includes(other)).length - 1]
   })
 }
 
-/** ∂L/∂z of every layer, all rows in one chunk; none where that is too much. */
-function deltasOf(exact: Network, table: Table): readonly Floats[] {
-  const widths = exact.layout.widths.reduce((sum, width) => sum + width, 0)
+/** ∂L/∂z of every product with weights, by the layer's place in `weights()`; none where that is too much. */
+function deltasOf(exact: Network, table: Table): readonly (Floats | undefined)[] {
+  const { layout } = exact
+  const widths = layout.layers.reduce((sum, { outputs }) => sum + outputs, 0)
   if (widths * table.rows > MOST_DELTAS) return []
   const plan = exact.plan(['gradient'], table.rows, table.targets)
   const { chunk } = plan.programs.gradient as NonNullable<Plan['programs']['gradient']>
   const products = chunk.flatMap((instruction) => (instruction.op === 'affineGradWeights' ? [instruction] : []))
-  // The way back meets the last layer first.
-  return lookInto(exact, plan, table, (read) => products.map(({ dy, O }) => read(dy, table.rows * O))).reverse()
+  return lookInto(exact, plan, table, (read) =>
+    parameterised(layout).map(({ tensors }) => {
+      const product = products.find(({ dW }) => tensors.some(({ at }) => plan.gradients.at + at === dW))
+      return product && read(product.dy, table.rows * product.O)
+    }),
+  )
 }

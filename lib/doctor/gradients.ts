@@ -135,7 +135,7 @@ function readEntries(value: unknown): number {
 /** What the model's own arithmetic makes of each tensor's gradient. */
 function roundingOf(network: Network, table: Table, exact: Floats): number[] {
   const own = network.dtype === 'float64' ? exact : network.gradient(table).gradient
-  return network.layout.tensors.map((tensor) => relativeError(tensorIn(own, tensor), tensorIn(exact, tensor)))
+  return namedTensors(network.layout).map(({ tensor }) => relativeError(tensorIn(own, tensor), tensorIn(exact, tensor)))
 }
 
 // ---------------------------------------------------------------------------------------------------- differences

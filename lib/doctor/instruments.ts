@@ -8,10 +8,11 @@
 import type { Engine } from '../backends/backend'
 import { type Network, tensorIn } from '../network'
 import { adam, type OptimizerSpec, optimizerRow, sgd } from '../optimizers'
+import { parameterised } from '../plan/layout'
 import type { Floats, Program, Report, Table } from '../plan/plan'
 import { countTo, type Random, random, shuffle } from '../random'
 import { evaluation } from '../train/slices'
-import { denseLayers, type LayerActivity, readActivity } from './activity'
+import { type LayerActivity, readActivity } from './activity'
 import { symmetricEigenvalues } from './eigenvalues'
 import { chanceLoss } from './outcome'
 import { sampleTable } from './sample'
@@ -135,7 +136,7 @@ export function gradientNorms(network: Network, table: Table, options: Instrumen
   const { rows = ROWS, seed = 0 } = options
   const { gradient } = network.gradient(sampleTable(table, rows, seed))
   const tensors = namedTensors(network.layout)
-  return denseLayers(network.model).map((_, layer) => {
+  return parameterised(network.layout).map((_, layer) => {
     const normOf = (name: string): { norm: number; size: number } | null => {
       const found = tensors.find((other) => other.layer === layer && other.tensor.spec.name === name)
       if (found === undefined) return null

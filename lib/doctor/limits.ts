@@ -136,11 +136,11 @@ function updateOf(
   { point, gradient }: Curvature,
 ): Float64Array {
   const engine = network.updater(optimizer)
-  const { parameters, gradients, state: vectors } = engine.plan
+  const { trainable, gradients, state: vectors } = engine.plan
   const { inputs } = engine.plan
   const data = engine.bind({ rows: 1, columns: inputs, x: new Float64Array(inputs), scale: 1, targets: 0, y: null })
   try {
-    engine.write(parameters, unpack(point, network.layout))
+    engine.write(trainable, unpack(point, network.layout))
     engine.write(gradients, unpack(gradient, network.layout))
     if (state) engine.write(vectors, state.vectors)
     engine.run({
@@ -156,7 +156,7 @@ function updateOf(
       seed: 0,
       follows: false,
     })
-    const after = pack(engine.read(parameters), network.layout)
+    const after = pack(engine.read(trainable), network.layout)
     const u = after.map((w, i) => (point[i] - w) / READING_RATE)
     if (u.every(Number.isFinite)) return u
     throw new DownhillError('ERR_DIVERGED', 'Expected a finite update, but the optimizer divides by zero here.')

@@ -1,24 +1,26 @@
 /**
  * The probe: what the layers of a network do with rows of data, looked at from outside.
  *
- * It computes a forward pass layer by layer with the rows of ACTIVATIONS, in double, on a few hundred rows: training
- * programs keep no activation for anybody to read. It trains nothing and judges nothing.
+ * A forward pass without masks, in double, on a few hundred rows, read out of the arena of the engine that ran it. It
+ * trains nothing and judges nothing.
  */
 import { ACTIVATIONS, type Activation } from '../activations'
 import { type Network, tensorIn } from '../network'
-import type { Floats, Table } from '../plan/plan'
+import type { PlacedLayer } from '../plan/layout'
+import type { Floats, Instruction, Program, Table } from '../plan/plan'
+import { evaluation } from '../train/slices'
+import { activationOf, appliedTo } from './activity'
 
 /** A dense layer as seen on the sample. */
 export interface LayerProbe {
-  /** Index into model.layers. */
+  /** Index into layout.layers. */
   readonly layer: number
   readonly isOutput: boolean
   readonly activation: string
   readonly inputs: number
   readonly units: number
-  /** Root mean square of what comes in, of x·W + b, and of what goes out. */
+  /** Root mean square of what comes in and of what goes out. */
   readonly rmsIn: number
-  readonly rmsPre: number
   readonly rms: number
   /**
    * Share of values so near the end of the activation's range that its slope is below 0.02 (tanh: |y| > 0.99); 0 where it has
@@ -46,66 +48,96 @@ const FLAT = 0.02
 /** Fewer weights of one sign are no pattern: 2⁻¹⁵ by chance. */
 const SIGNED = 16
 
-/** Looks at all dense layers with the network's present parameters. */
-export function probe(network: Network, table: Table): LayerProbe[] {
-  const rows = Math.min(SAMPLE, table.rows)
-  const stride = table.rows / rows
-  const block = network.parameters
-  const gradient = network.gradient(table).gradient
-  let width = table.columns
-  let values = new Float64Array(rows * width)
-  for (let r = 0; r < rows; r++)
-    for (let c = 0; c < width; c++) values[r * width + c] = table.x[Math.floor(r * stride) * width + c] * table.scale
-  const found: LayerProbe[] = []
-  for (const [layer, spec] of network.model.layers.entries()) {
-    if (spec.kind !== 'dense') continue
-    const tensors = network.layout.tensors.filter((tensor) => tensor.layer === layer)
-    const weights = tensors.find((tensor) => tensor.spec.name === 'weights')!
-    const bias = tensors.find((tensor) => tensor.spec.name === 'bias')
-    const W = tensorIn(block, weights)
-    const O = spec.units
-    const pre = affine(values, W, bias ? tensorIn(block, bias) : null, rows, width, O)
-    const row = ACTIVATIONS.get(spec.activation) as Activation
-    const post = pre.slice()
-    row.forward(pre, post, rows, O)
-    const slope = new Float64Array(rows * O)
-    const isRowwise = spec.activation === 'softmax'
-    if (!isRowwise)
-      row.backward(row.keeps === 'output' ? post : pre, new Float64Array(rows * O).fill(1), slope, rows, O)
-    const steepest = slopeOf(row, 0)
-    found.push({
-      layer,
-      isOutput: layer === network.model.layers.length - 1,
-      activation: spec.activation,
-      inputs: width,
-      units: O,
-      rmsIn: rms(values),
-      rmsPre: rms(pre),
-      rms: rms(post),
-      saturated: isBounded(row) ? shareOf(slope, (s) => Math.abs(s) < FLAT * steepest) : 0,
-      dead: isRowwise ? 0 : deadShare(slope, rows, O),
-      gain: rms(W) * Math.sqrt(width),
-      isOneSigned: W.length >= SIGNED && (W.every((w) => w >= 0) || W.every((w) => w <= 0)) && rms(W) > 0 && !isFlat(W),
-      isConstant: O > 1 && sameColumns(W, width, O),
-      isConstantIn: sameRows(W, width, O),
-      hasBias: bias !== undefined,
-      gradient: rms(tensorIn(gradient, weights)),
-    })
-    values = post
-    width = O
-  }
-  return found
+/** What an engine holds of a layer after a pass: its inputs, its outputs, and what its f' is computed from. */
+interface Held {
+  readonly x: Floats
+  readonly y: Floats
+  readonly kept: Floats
 }
 
-function affine(x: Float64Array, W: Floats, b: Floats | null, rows: number, I: number, O: number): Float64Array {
-  const y = new Float64Array(rows * O)
-  for (let r = 0; r < rows; r++)
-    for (let i = 0; i < I; i++) {
-      const xi = x[r * I + i]
-      if (xi !== 0) for (let o = 0; o < O; o++) y[r * O + o] += xi * W[i * O + o]
-    }
-  if (b) for (let i = 0; i < y.length; i++) y[i] += b[i % O]
-  return y
+/** Looks at all dense layers with the network's present parameters. */
+export function probe(network: Network, table: Table): LayerProbe[] {
+  const { gradient } = network.gradient(table)
+  const exact = network.copy({ dtype: 'float64' })
+  try {
+    return probeAll(exact, spread(table), gradient)
+  } finally {
+    exact.close()
+  }
+}
+
+/** At most SAMPLE rows of a table, evenly from all of it. */
+function spread({ x, rows: all, columns, scale }: Table): Table {
+  const rows = Math.min(SAMPLE, all)
+  const some = new Float64Array(rows * columns)
+  for (let r = 0; r < rows; r++) {
+    const from = Math.floor((r * all) / rows) * columns
+    for (let c = 0; c < columns; c++) some[r * columns + c] = x[from + c] * scale
+  }
+  return { rows, columns, x: some, scale: 1, targets: 0, y: null }
+}
+
+function probeAll(exact: Network, sample: Table, gradient: Floats): LayerProbe[] {
+  const block = exact.parameters
+  const plan = exact.plan(['predict'], sample.rows, 0)
+  const { chunk } = plan.programs.predict as Program
+  const engine = exact.load(plan)
+  const data = engine.bind(sample)
+  try {
+    engine.run(evaluation(data, 'predict'))
+    const read = (at: number, columns: number): Floats => engine.read({ at, length: sample.rows * columns })
+    return exact.layout.layers.flatMap((placed, layer) => {
+      const i = chunk.findIndex((at) => at.op === 'affine' && placed.tensors.some((tensor) => tensor.at === at.W))
+      if (i < 0) return []
+      const isOutput = layer === exact.layout.layers.length - 1
+      return [{ layer, isOutput, ...look(placed, heldAt(chunk, i, read), sample.rows, block, gradient) }]
+    })
+  } finally {
+    data.release()
+    engine.close()
+  }
+}
+
+function heldAt(chunk: readonly Instruction[], i: number, read: (at: number, columns: number) => Floats): Held {
+  const affine = chunk[i]
+  if (affine.op !== 'affine') throw new Error('no product')
+  const applied = appliedTo(chunk, i)
+  const y = read(applied?.y ?? affine.y, affine.O)
+  const isOfInput = applied && ACTIVATIONS.get(applied.row ?? '')?.keeps === 'input'
+  return { x: read(affine.x, affine.I), y, kept: isOfInput ? read(applied.x, affine.O) : y }
+}
+
+function look(
+  placed: PlacedLayer,
+  { x, y, kept }: Held,
+  rows: number,
+  block: Floats,
+  gradient: Floats,
+): Omit<LayerProbe, 'layer' | 'isOutput'> {
+  const { inputs: I, outputs: O, tensors } = placed
+  const activation = activationOf(placed)
+  const row = ACTIVATIONS.get(activation) as Activation
+  const [weights, bias] = (['weights', 'bias'] as const).map((name) => tensors.find(({ spec }) => spec.name === name))
+  const W = weights ? tensorIn(block, weights) : new Float64Array(0)
+  const slope = new Float64Array(rows * O)
+  const isRowwise = activation === 'softmax'
+  if (!isRowwise) row.backward(kept, new Float64Array(rows * O).fill(1), slope, rows, O)
+  const steepest = slopeOf(row, 0)
+  return {
+    activation,
+    inputs: I,
+    units: O,
+    rmsIn: rms(x),
+    rms: rms(y),
+    saturated: isBounded(row) ? shareOf(slope, (s) => Math.abs(s) < FLAT * steepest) : 0,
+    dead: isRowwise ? 0 : deadShare(slope, rows, O),
+    gain: rms(W) * Math.sqrt(I),
+    isOneSigned: W.length >= SIGNED && (W.every((w) => w >= 0) || W.every((w) => w <= 0)) && rms(W) > 0 && !isFlat(W),
+    isConstant: O > 1 && sameColumns(W, I, O),
+    isConstantIn: sameRows(W, I, O),
+    hasBias: bias !== undefined,
+    gradient: weights ? rms(tensorIn(gradient, weights)) : 0,
+  }
 }
 
 /** Its values lie between two ends, at both of which it is flat. */

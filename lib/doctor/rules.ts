@@ -7,6 +7,7 @@
  * is written down wrong before what is scaled wrong, scales before rates, rates before patience.
  */
 import { ACTIVATIONS, type ActivationName } from '../activations'
+import { outputActivation } from '../layers'
 import { lossRow } from '../losses'
 import { optimizerRow } from '../optimizers'
 import {
@@ -569,9 +570,8 @@ function isTouching({ data }: Exam, low: number, high: number): boolean {
 }
 
 function isReadAsProbability({ blueprint }: Exam): boolean {
-  const output = blueprint.model.layers.at(-1)
+  const activation = outputActivation(blueprint.model)
   const row = lossRow(blueprint.loss)
-  if (output?.kind !== 'dense') return false
   if (blueprint.loss.from) return blueprint.loss.from === 'probabilities'
-  return output.activation !== row.link && ACTIVATIONS.get(output.activation)?.isProbability === true
+  return activation !== row.link && ACTIVATIONS.get(activation)?.isProbability === true
 }

@@ -6,14 +6,14 @@
 import type { Engine } from '../backends/backend'
 import type { Network } from '../network'
 import { optimizerRow } from '../optimizers'
-import type { Tensor } from '../plan/layout'
+import { parameterised, type Tensor } from '../plan/layout'
 import type { Floats, Program, Range, Report } from '../plan/plan'
 import type { Recorder } from '../train/history'
 import type { Watch } from '../train/job'
 import type { FitSettings } from '../train/options'
 import type { LayerStart, Start } from '../train/start'
 import { readParameters } from '../weights'
-import { denseLayers, readActivity } from './activity'
+import { activationOf, readActivity } from './activity'
 
 /** Values of units that are read: 170 rows of 192 units. */
 const MOST_VALUES = 1 << 15
@@ -61,25 +61,21 @@ interface FirstStep extends Beginning {
 function measureStart(step: FirstStep): Pick<Start, 'rows' | 'layers'> {
   const { engine, network, batch, report } = step
   const { plan } = engine
-  const units = denseLayers(network.model).reduce((sum, layer) => sum + layer.units, 0)
+  const parts = parameterised(network.layout)
+  const units = parts.reduce((sum, { outputs }) => sum + outputs, 0)
   const rows = Math.min(batch, plan.capacity, Math.max(LEAST_ROWS, Math.floor(MOST_VALUES / units)))
   const activity = readActivity(engine, plan.programs.train as Program, network, rows)
   const isMade = report.steps > 0
-  const layers = denseLayers(network.model).map(({ activation }, layer): LayerStart => {
-    const own = network.layout.tensors.filter((tensor) => placeOf(network, tensor) === layer)
+  const layers = parts.map((part, layer): LayerStart => {
+    const own = part.tensors.filter((tensor) => network.layout.trained.includes(tensor))
     const norms = own.map((tensor) => measureTensor(step, tensor, isMade))
     const { saturated = null, dead = null } = activity.find((other) => other.layer === layer) ?? {}
     const gradientNorm = Math.sqrt(norms.reduce((sum, { gradient }) => sum + gradient, 0))
-    const weights = norms[own.findIndex(({ spec }) => spec.name === 'weights')]
-    const updateRatio = isMade ? Math.sqrt(weights.update / weights.weight) : 0
-    return { layer, activation, saturated, dead, gradientNorm, updateRatio }
+    const weights = norms.at(own.findIndex(({ spec }) => spec.name === 'weights'))
+    const updateRatio = weights && isMade ? Math.sqrt(weights.update / weights.weight) : 0
+    return { layer, activation: activationOf(part), saturated, dead, gradientNorm, updateRatio }
   })
   return { rows, layers }
-}
-
-/** Place of a tensor's layer in `weights()`. */
-function placeOf({ model }: Network, { layer }: Tensor): number {
-  return denseLayers({ layers: model.layers.slice(0, layer) }).length
 }
 
 /** Squared norms of gradient, update and weights. */

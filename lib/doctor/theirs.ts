@@ -8,9 +8,10 @@ import { type Blueprint, lossOf, toProbabilities } from '../build'
 import { type Codec, restoreOutputs } from '../data/codec'
 import { decodeOutputs } from '../data/targets'
 import { expected, refuseUnknown } from '../errors'
+import { withOutputActivation } from '../layers'
 import { LOSS_KERNELS, type LossKernel } from '../losses'
 import { type Network, tensorIn } from '../network'
-import type { Layout, Tensor } from '../plan/layout'
+import { type Layout, parameterised, type Tensor } from '../plan/layout'
 import type { Floats, InstructionOf, Table } from '../plan/plan'
 import { evaluation } from '../train/slices'
 import { ABSOLUTE, agree, disagreement, isNear, relativeError } from './compare'
@@ -162,9 +163,10 @@ function toNumber(value: unknown): number {
 // ---------------------------------------------------------------------------------------------------- gradients
 
 /** Tensors in the order in which `weights()` shows them, with their layer's place in that list. */
-export function namedTensors({ tensors }: Layout): { layer: number; tensor: Tensor }[] {
-  const layers = [...new Set(tensors.map(({ layer }) => layer))]
-  return tensors.map((tensor) => ({ layer: layers.indexOf(tensor.layer), tensor }))
+export function namedTensors(layout: Layout): { layer: number; tensor: Tensor }[] {
+  return parameterised(layout).flatMap(({ tensors }, layer) =>
+    tensors.flatMap((tensor) => (tensor.spec.role === 'kept' ? [] : [{ layer, tensor }])),
+  )
 }
 
 /** How many times our own float32 rounding theirs may have, where all their numbers are float32's. */
@@ -352,10 +354,7 @@ function bothClasses(second: Floats): Float64Array {
 
 /** What the output activation is applied to. */
 function logitsOf(exact: Network, { x, rows, scale }: Table): Floats {
-  const layers = exact.model.layers.map((layer, i, { length }) =>
-    layer.kind === 'dense' && i === length - 1 ? { ...layer, activation: 'linear' as const } : layer,
-  )
-  const cut = exact.copy({ layers })
+  const cut = exact.copy({ layers: withOutputActivation(exact.model.layers, 'linear') })
   try {
     return cut.predict(x, rows, scale)
   } finally {

@@ -7,7 +7,7 @@
  * is an optimizer alone. A plan holds those that were asked for. Each program lays its activations into the same workspace from its start, since none
  * keeps anything there from one step to the next; but for what `linearize` leaves to `curvature`.
  */
-import { layerRow } from '../layers'
+import { layerRow, outputActivation, type TensorSpec } from '../layers'
 import { type LossSpec, placeLoss } from '../losses'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
 import { type Layout, layOut, type Model, penaltyOf } from './layout'
@@ -46,7 +46,7 @@ export function compile(model: Model, options: CompileOptions): Plan {
     at: at + length,
     length: vectors * trainable.length,
   })
-  const gradients = behind(trainable, Number(wants('train', 'gradient', 'linearize', 'update')))
+  const gradients = behind(layout.parameters, Number(wants('train', 'gradient', 'linearize', 'update')))
   const state = behind(
     gradients,
     options.optimizer ? optimizerRow(options.optimizer).stateVectors(options.optimizer.settings) : 0,
@@ -78,7 +78,7 @@ export function compile(model: Model, options: CompileOptions): Plan {
     targets: options.targets,
     capacity: options.capacity,
     length,
-    parameters: trainable,
+    parameters: layout.parameters,
     trainable,
     gradients,
     state,
@@ -139,19 +139,21 @@ function emitForward(site: Site, to: Collector, gradients: Range | null = null):
   const x = to.allocate(model.inputs)
   to.emit({ op: 'gather', x, I: model.inputs })
   const stages: { stage: Stage; parameters: StageParameters }[] = []
-  for (const [index, layer] of model.layers.entries()) {
-    const find = (name: 'weights' | 'bias'): number =>
-      layout.tensors.find((tensor) => tensor.layer === index && tensor.spec.name === name)?.at ?? -1
-    const [W, b] = [find('weights'), find('bias')]
-    const within = (block: Range | null): Place =>
-      block === null ? NOWHERE : { W: W < 0 ? -1 : block.at + W, b: b < 0 ? -1 : block.at + b }
+  for (const [index, { spec, inputs, tensors }] of layout.layers.entries()) {
+    const within = (block: Range | null): Place => {
+      const find = (name: TensorSpec['name']): number => {
+        const tensor = tensors.find(({ spec }) => spec.name === name)
+        return block === null || tensor === undefined ? -1 : block.at + tensor.at
+      }
+      return { W: find('weights'), b: find('bias') }
+    }
     const parameters: StageParameters = {
-      value: { W, b },
+      value: within(layout.parameters),
       gradient: within(gradients),
       tangent: within(tangent),
       curvature: within(curvature),
     }
-    for (const stage of layerRow(layer).stages(layer, layout.widths[index], index)) stages.push({ stage, parameters })
+    for (const stage of layerRow(spec).stages(spec, inputs, index)) stages.push({ stage, parameters })
   }
   const last = stages.at(-1)?.stage
   const held = last?.kind === 'activate' && placeLoss(options.loss, last.activation).fused ? last : null
@@ -165,13 +167,6 @@ function emitForward(site: Site, to: Collector, gradients: Range | null = null):
     width = step.width
   }
   return { emitted, z: y, width, held }
-}
-
-/** The activation that a layer list ends with; 'linear' where it ends with none. */
-export function outputActivation(model: Model): string {
-  const last = model.layers.at(-1)
-  const stage = last && layerRow(last).stages(last, 1, 0).at(-1)
-  return stage?.kind === 'activate' ? stage.activation : 'linear'
 }
 
 /** What `loss` and its tangent take beside z and dz. */
@@ -290,7 +285,7 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
 /** Runs of neighbouring tensors with one λ > 0. */
 function penalised({ model, layout }: Site): { at: number; n: number; lambda: number }[] {
   const runs: { at: number; end: number; lambda: number }[] = []
-  for (const tensor of [...layout.tensors].sort((a, b) => a.at - b.at)) {
+  for (const tensor of [...layout.trained].sort((a, b) => a.at - b.at)) {
     const lambda = penaltyOf(tensor, model)
     const end = tensor.at + align(tensor.spec.rows * tensor.spec.columns)
     const last = runs.at(-1)

@@ -1,12 +1,13 @@
 /**
- * The layout: which tensors a model has and where they stand in the parameter block, weights first, then biases.
+ * The layout: which tensors a model has and where they stand in the parameter block: weights first, then biases, then
+ * what is kept but not trained.
  *
  * The order of the list is the order of the layers, which is the order users see; the order in memory is by role, so
  * that penalties and saving are few ranges. Everything here depends on the layers alone, not on data or optimizer.
  */
 import { DownhillError } from '../errors'
 import { drawTensor, type InitializerSpec } from '../initializers'
-import { type LayerSpec, layerRow, type TensorSpec } from '../layers'
+import { type LayerSpec, layerRow, type TensorRole, type TensorSpec } from '../layers'
 import { random } from '../random'
 import { align, type Floats, type Range } from './plan'
 
@@ -19,20 +20,35 @@ export interface Model {
   readonly l2: number
 }
 
-/** One parameter tensor and its place. */
+/** One tensor and its place. */
 export interface Tensor {
-  /** Index into model.layers. */
+  /** Index into layout.layers. */
   readonly layer: number
   readonly spec: TensorSpec
   readonly at: number
 }
 
-export interface Layout {
+/** A layer where it stands. */
+export interface PlacedLayer {
+  readonly spec: LayerSpec
+  /** Its place in model.layers. */
+  readonly path: readonly number[]
+  readonly inputs: number
+  readonly outputs: number
   readonly tensors: readonly Tensor[]
-  /** Columns that go into each layer, and those that come out of the last. */
-  readonly widths: readonly number[]
+}
+
+export interface Layout {
+  /** All layers in order. */
+  readonly layers: readonly PlacedLayer[]
+  /** All tensors, layer after layer. */
+  readonly tensors: readonly Tensor[]
+  /** Those of them that have a gradient and are changed by it. */
+  readonly trained: readonly Tensor[]
   /** Weights, then biases: what is trained. */
   readonly trainable: Range
+  /** The whole block. */
+  readonly parameters: Range
 }
 
 export function outputsOf(model: Model): number {
@@ -42,32 +58,55 @@ export function outputsOf(model: Model): number {
 /** Offsets are 32-bit integers on the other side of the border. */
 const MOST_PARAMETERS = 2 ** 31 - 1
 
+/** The order in memory. */
+const ROLES: readonly TensorRole[] = ['weights', 'bias', 'kept']
+
 /** @throws ERR_OPTION for more parameters than can be addressed */
 export function layOut(model: Model): Layout {
-  const widths = [model.inputs]
-  const specs: { layer: number; spec: TensorSpec }[] = []
-  for (const [index, layer] of model.layers.entries()) {
-    const width = widths[index]
-    for (const spec of layerRow(layer).tensors(layer, width)) specs.push({ layer: index, spec })
-    widths.push(layerRow(layer).outputs(layer, width))
+  const sized: { spec: LayerSpec; path: number[]; inputs: number; outputs: number; tensors: readonly TensorSpec[] }[] =
+    []
+  let width = model.inputs
+  for (const [index, spec] of model.layers.entries()) {
+    const row = layerRow(spec)
+    const [inputs, outputs] = [width, row.outputs(spec, width)]
+    sized.push({ spec, path: [index], inputs, outputs, tensors: row.tensors(spec, inputs) })
+    width = outputs
   }
   let at = 0
+  let trained = 0
   const places = new Map<TensorSpec, number>()
-  for (const role of ['weights', 'bias'] as const)
-    for (const { spec } of specs) {
-      if (spec.name !== role) continue
-      places.set(spec, at)
-      at += align(spec.rows * spec.columns)
+  for (const role of ROLES) {
+    for (const tensor of sized.flatMap(({ tensors }) => tensors)) {
+      if (tensor.role !== role) continue
+      places.set(tensor, at)
+      at += align(tensor.rows * tensor.columns)
     }
+    if (role !== 'kept') trained = at
+  }
   if (at > MOST_PARAMETERS)
     throw new DownhillError('ERR_OPTION', `Expected at most ${MOST_PARAMETERS} parameters but these sizes make ${at}.`)
-  const tensors = specs.map(({ layer, spec }) => ({ layer, spec, at: places.get(spec) as number }))
-  return { tensors, widths, trainable: { at: 0, length: at } }
+  const layers = sized.map((layer, index): PlacedLayer => {
+    const tensors = layer.tensors.map((spec) => ({ layer: index, spec, at: places.get(spec) as number }))
+    return { ...layer, tensors }
+  })
+  const tensors = layers.flatMap((layer) => layer.tensors)
+  return {
+    layers,
+    tensors,
+    trained: tensors.filter((tensor) => tensor.at < trained),
+    trainable: { at: 0, length: trained },
+    parameters: { at: 0, length: at },
+  }
+}
+
+/** The layers that have tensors: those that `weights()` lists, in its order. */
+export function parameterised({ layers }: Layout): PlacedLayer[] {
+  return layers.filter(({ tensors }) => tensors.length > 0)
 }
 
 /** λ of a tensor's penalty. */
-export function penaltyOf(tensor: Tensor, model: Model): number {
-  return tensor.spec.l2 === null ? 0 : (tensor.spec.l2 ?? model.l2)
+export function penaltyOf({ spec: { role, l2 } }: Tensor, model: Model): number {
+  return role === 'weights' ? (l2 ?? model.l2) : 0
 }
 
 /** Entries drawn at a time: a large tensor is never held twice. */
@@ -75,7 +114,7 @@ const DRAWN_AT_ONCE = 1 << 16
 
 /**
  * Draws the parameters at the start and puts them, in double and piece by piece, where they belong in the block. `scale`
- * multiplies the drawn weights, not the biases. Each tensor draws from a stream of its own, so that changing one layer
+ * multiplies what has the role of weights. Each tensor draws from a stream of its own, so that changing one layer
  * does not change another's start.
  */
 export function drawParameters(
@@ -86,9 +125,9 @@ export function drawParameters(
   put: (at: number, values: Float64Array) => void,
 ): void {
   for (const [index, { spec, at }] of layout.tensors.entries()) {
-    const { rows, columns, name } = spec
+    const { rows, columns, role } = spec
     const next = drawTensor(spec.initializer ?? model.initializer, rows, columns, random(seed, 'weights', index))
-    const factor = name === 'weights' ? scale : 1
+    const factor = role === 'weights' ? scale : 1
     for (let done = 0; done < rows * columns; done += DRAWN_AT_ONCE) {
       const piece = new Float64Array(Math.min(DRAWN_AT_ONCE, rows * columns - done))
       for (let i = 0; i < piece.length; i++) piece[i] = next() * factor
@@ -97,16 +136,16 @@ export function drawParameters(
   }
 }
 
-/** How many parameters there are; the block is longer, for the zeros between its tensors. */
-export function parameterCount({ tensors }: Layout): number {
+/** How many numbers tensors hold; the block is longer, for the zeros between them. */
+export function countOf(tensors: readonly { readonly spec: TensorSpec }[]): number {
   return tensors.reduce((sum, { spec }) => sum + spec.rows * spec.columns, 0)
 }
 
-/** The parameters of a block as one vector, without gaps: tensor after tensor as users see them. */
-export function pack(block: Floats, layout: Layout): Float64Array {
-  const vector = new Float64Array(parameterCount(layout))
+/** What is trained, out of a block, as one vector without gaps: tensor after tensor as users see them. */
+export function pack(block: Floats, { trained }: Layout): Float64Array {
+  const vector = new Float64Array(countOf(trained))
   let from = 0
-  for (const { at, spec } of layout.tensors) {
+  for (const { at, spec } of trained) {
     const length = spec.rows * spec.columns
     vector.set(block.subarray(at, at + length), from)
     from += length
@@ -114,11 +153,11 @@ export function pack(block: Floats, layout: Layout): Float64Array {
   return vector
 }
 
-/** The block of a packed vector, zeros in its gaps. */
-export function unpack(vector: Floats, layout: Layout): Float64Array {
-  const block = new Float64Array(layout.trainable.length)
+/** What is trained, as it stands in a block, from a packed vector; zeros in the gaps. */
+export function unpack(vector: Floats, { trained, trainable }: Layout): Float64Array {
+  const block = new Float64Array(trainable.length)
   let from = 0
-  for (const { at, spec } of layout.tensors) {
+  for (const { at, spec } of trained) {
     const length = spec.rows * spec.columns
     block.set(vector.subarray(from, from + length), at)
     from += length

@@ -9,9 +9,10 @@ import type { Standardization } from '../data/standardize'
 import type { Coding, Label } from '../data/targets'
 import { DownhillError } from '../errors'
 import type { InitializerSpec } from '../initializers'
-import { type LayerSpec, readLayer } from '../layers'
+import { type LayerSpec, readLayer, type TensorSpec } from '../layers'
 import type { ModelOptions } from '../options'
-import { layOut } from '../plan/layout'
+import { layOut, type PlacedLayer, parameterised } from '../plan/layout'
+import type { Floats } from '../plan/plan'
 import type { LayerParameters } from '../weights'
 import { CHECKSUM, type Contents, type StoredTensor } from './safetensors'
 
@@ -30,13 +31,12 @@ const KEY = 'downhill'
 /** Tensors are named by the layer they belong to, counted from 0 over all layers: `layers.0.weights`, `layers.0.bias`. */
 export function encodeModel({ options, ...rest }: SavedModel, parameters: readonly LayerParameters[]): Contents {
   const tensors = new Map<string, StoredTensor>()
-  const places = layOut({ ...EMPTY, inputs: options.inputs, layers: options.layers }).tensors
-  const indices = [...new Set(places.map(({ layer }) => layer))]
-  for (const [i, { weights, bias }] of parameters.entries()) {
-    const { data, rows, columns } = weights
-    tensors.set(nameOf(indices[i], 'weights'), { shape: [rows, columns], data: data as Float32Array })
-    if (bias) tensors.set(nameOf(indices[i], 'bias'), { shape: [bias.length], data: bias })
-  }
+  for (const [i, layer] of layersOf(options).entries())
+    for (const { spec } of layer.tensors) {
+      const value = parameters[i][spec.name]
+      const data = value && 'rows' in value ? value.data : value
+      tensors.set(nameOf(layer, spec), { shape: shapeOf(spec), data: data as Floats })
+    }
   // Explicit initial values are tensors too: in JSON they would fill the header.
   const withTensors = (_: string, value: unknown): unknown => {
     if (!isValues(value)) return value
@@ -63,31 +63,33 @@ export function decodeModel(
   const model = checkModel(saved)
   if (model === null) throw refuse('its description is not that of a model')
 
-  const { inputs, layers } = model.options
-  const layout = layOut({ ...EMPTY, inputs, layers })
-  const parameters: LayerParameters[] = []
-  for (const layer of new Set(layout.tensors.map((tensor) => tensor.layer))) {
-    const read = (role: 'weights' | 'bias'): StoredTensor | null => {
-      const spec = layout.tensors.find((tensor) => tensor.layer === layer && tensor.spec.name === role)?.spec
-      if (spec === undefined) return null
-      const stored = tensors.get(nameOf(layer, role))
-      const shape = role === 'weights' ? [spec.rows, spec.columns] : [spec.columns]
+  const parameters = layersOf(model.options).map((layer): LayerParameters => {
+    const entry: { -readonly [K in keyof LayerParameters]?: LayerParameters[K] } = { bias: null }
+    for (const { spec } of layer.tensors) {
+      const [key, shape] = [nameOf(layer, spec), shapeOf(spec)]
+      const stored = tensors.get(key)
       if (stored === undefined || stored.shape.join() !== shape.join())
-        throw refuse(`${nameOf(layer, role)} of ${shape.join(' × ')} is not in it`)
-      return stored
+        throw refuse(`${key} of ${shape.join(' × ')} is not in it`)
+      if (spec.name === 'weights') entry.weights = { data: stored.data, rows: spec.rows, columns: spec.columns }
+      else entry[spec.name] = stored.data
     }
-    const weights = read('weights') as StoredTensor
-    const [rows, columns] = weights.shape
-    parameters.push({ weights: { data: weights.data, rows, columns }, bias: read('bias')?.data ?? null })
-  }
+    return entry as LayerParameters
+  })
   return { model, parameters }
 }
 
-/** What layOut asks of a model beside its layers; places do not depend on it. */
-const EMPTY = { initializer: { kind: 'zeros' } as InitializerSpec, l2: 0 }
+/** The layers that have tensors. Places do not depend on what layOut asks of a model beside. */
+function layersOf({ inputs, layers }: SavedModel['options']): PlacedLayer[] {
+  return parameterised(layOut({ inputs, layers, initializer: { kind: 'zeros' }, l2: 0 }))
+}
 
-function nameOf(layer: number, role: 'weights' | 'bias'): string {
-  return `layers.${layer}.${role}`
+function nameOf({ path }: PlacedLayer, { name }: TensorSpec): string {
+  return ['layers', ...path, name].join('.')
+}
+
+/** Weights are matrices, all else is one row of numbers. */
+function shapeOf({ name, rows, columns }: TensorSpec): number[] {
+  return name === 'weights' ? [rows, columns] : [columns]
 }
 
 type Values = Extract<InitializerSpec, { kind: 'values' }>
