@@ -210,7 +210,7 @@ napi_value newReport(napi_env env, const Report& report) {
                     {"loss", newArray(env, napi_float64_array, report.loss)},
                     {"penalty", newArray(env, napi_float64_array, report.penalty)},
                     {"gradientNorm", newArray(env, napi_float64_array, report.gradientNorm)},
-                   {"sums", newArray(env, napi_float64_array, report.sums)},
+                    {"sums", newArray(env, napi_float64_array, report.sums)},
                     {"milliseconds", newNumber(env, report.milliseconds)},
                     {"stopped", stopped()},
                     {"output", report.hasOutput ? newArray(env, napi_float32_array, report.output) : newNull(env)}});
