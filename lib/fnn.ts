@@ -7,7 +7,7 @@
 import type { Bound, Engine } from './backends/backend'
 import { type Blueprint, blueprint, knownOf, lossOf, outputsAsked, taskOfOptions, toProbabilities } from './build'
 import { type Codec, encodeInputs, encodePair, fitCodec, type Pair, restoreOutputs, splitPair } from './data/codec'
-import { type Inputs, type Matrix, readFeatures } from './data/matrix'
+import { type Inputs, type Matrix, notFinite, readFeatures } from './data/matrix'
 import {
   type Coding,
   decodeOutputs,
@@ -527,9 +527,12 @@ export class FNN<L extends Label = Label> {
   #outputs(x: unknown, call: string): { outputs: Floats; rows: number; coding: Coding } {
     const { network, blueprint: plans, codec, coding } = this.#requireBuilt(call)
     const { dtype } = this.#config
-    const features = readFeatures(x, { inputs: network.model.inputs, dtype })
+    const isCheckedLater = !codec?.inputs // by the network, as it reads them; a look of our own costs as much as a layer
+    const features = readFeatures(x, { inputs: network.model.inputs, dtype, isCheckedLater })
     const scaled = codec ? encodeInputs(codec, features, dtype) : features
-    const outputs = toProbabilities(plans, network.predict(scaled.x, scaled.rows, scaled.scale))
+    const raw = network.predict(scaled.x, scaled.rows, scaled.scale)
+    if (raw === null) throw notFinite(scaled, dtype)
+    const outputs = toProbabilities(plans, raw)
     return {
       outputs: codec ? restoreOutputs(codec, outputs) : outputs,
       rows: features.rows,

@@ -86,8 +86,8 @@ export class Network {
     this.#engine.write(this.#engine.plan.parameters, values)
   }
 
-  /** Outputs of all rows, rows × outputs. */
-  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats {
+  /** Outputs of all rows, rows × outputs; null where a value of x is not finite. */
+  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats | null {
     return this.#engine.predict(x, rows, scale)
   }
 

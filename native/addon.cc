@@ -668,9 +668,9 @@ napi_value EngineObject::predict(const Call& call) {
   source.columns = engine_->plan().inputs;
   if (!isTable(x.length, source.rows, source.columns)) return fail(call.env, "not rows of the plan's inputs");
   source.x = x.data;
+  source.isChecked = false;
   const napi_value output = newFloats(call.env, source.rows * program.columns, &entries);
-  if (output != nullptr) engine_->predict(source, entries);
-  return output;
+  return output == nullptr || engine_->predict(source, entries) ? output : newNull(call.env);
 }
 
 napi_value EngineObject::stop(const Call&) {

@@ -116,8 +116,8 @@ Report Engine::run(const Slice& slice, const Source& source) {
   return runSlice(machine(slice.program, kNeverStopped), slice, source);
 }
 
-void Engine::predict(const Source& source, float* output) {
-  downhill::predict(machine(kPredict, kNeverStopped), source, output);
+bool Engine::predict(const Source& source, float* output) {
+  return downhill::predict(machine(kPredict, kNeverStopped), source, output);
 }
 
 bool Engine::start(Slice slice, std::shared_ptr<const Table> table, std::function<void(Report&&)> done) {

@@ -58,7 +58,8 @@ class Engine {
   // On the engine's thread, behind those started before; it calls `done` with the report as the last thing it does.
   // False if the system grants no thread. While a slice is running only one that follows it.
   bool start(Slice slice, std::shared_ptr<const Table> table, std::function<void(Report&&)> done);
-  void predict(const Source& source, float* output);
+  // False, and any output, if x is not checked and holds a value that is not finite.
+  bool predict(const Source& source, float* output);
 
   const Program& program(size_t number) const { return programs_[number]; }
 

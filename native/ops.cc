@@ -1,6 +1,7 @@
 #include "ops.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <sstream>
@@ -51,12 +52,15 @@ struct Gather {
     const auto copy = source.kind == Source::Kind::bytes     ? copyBytes
                       : source.kind == Source::Kind::float64 ? copyRow<double>
                                                              : copyRow<float>;
+    std::atomic<bool> isFinite{true};
     step.pool.cut(step.B, rowsOf(I), [&](size_t from, size_t count) {
       for (size_t b = from; b < from + count; ++b) {
         const size_t row = step.rows != nullptr ? step.rows[b] : step.row + b;
         copy(source.x, row, I, source.scale, x + b * I);
+        if (!source.isChecked && !transforms().isFinite(x + b * I, I)) isFinite.store(false, std::memory_order_relaxed);
       }
     });
+    if (!isFinite.load(std::memory_order_relaxed)) step.isRefused = true;
   }
 };
 

@@ -21,6 +21,7 @@ struct Source {
   const void* x = nullptr;
   Kind kind = Kind::float32;
   double scale = 1;
+  bool isChecked = true;  // else a gather that meets a value which is not finite refuses the step
   const float* y = nullptr;
   size_t rows = 0;
   size_t columns = 0;

@@ -39,6 +39,7 @@ bool runChunks(const Machine& machine, Step& step, const uint32_t* rows, size_t 
     step.rows = rows == nullptr ? nullptr : rows + step.first;
     step.row = position + step.first;
     runAll(program.chunk, step);
+    if (step.isRefused) return true;
     if (output == nullptr) continue;
     std::memcpy(output, program.output, step.B * program.columns * sizeof(float));
     output += step.B * program.columns;
@@ -163,13 +164,14 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
   return report;
 }
 
-void predict(const Machine& machine, const Source& source, float* output) {
+bool predict(const Machine& machine, const Source& source, float* output) {
   const FlushDenormals flush;
   const Alone memory(machine.memory);
   const Shared parameters(machine.parameters);
   Step step{machine.pool, source};
   step.N = source.rows;
   runChunks(machine, step, nullptr, 0, output);
+  return !step.isRefused;
 }
 
 }  // namespace downhill

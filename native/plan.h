@@ -103,7 +103,8 @@ std::string checkSlice(const Slice& slice, const Program& program, const Source&
 // Runs a checked slice.
 Report runSlice(const Machine& machine, const Slice& slice, const Source& source);
 
-// Forward over all rows of `source`; writes rows × columns to `output`.
-void predict(const Machine& machine, const Source& source, float* output);
+// Forward over all rows of `source`; writes rows × columns to `output`. False, and any output, if x is not checked and
+// holds a value that is not finite.
+bool predict(const Machine& machine, const Source& source, float* output);
 
 }  // namespace downhill

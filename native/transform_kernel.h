@@ -185,8 +185,17 @@ inline void fromBytes(const uint8_t* x, float* y, size_t n, float scale) {
   for (size_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]) * scale;
 }
 
-extern const Transforms kTransforms = {sumOfSquares, addScaled, momentum, scaleByAdam, scaleByRms,
-                                       descend,      shrink,    account,  mask,        fromBytes};
+// An exponent of ones, and no other, carries into the sign.
+inline bool isFinite(const float* x, size_t n) {
+  Words seen = {};
+  sweep(n, [=, &seen](auto at) { seen |= (reinterpret_cast<Words>(at.get(x)) & 0x7fffffffu) + 0x00800000u; });
+  uint32_t any = 0;
+  for (size_t l = 0; l < W; ++l) any |= seen[l];
+  return any >> 31 == 0;
+}
+
+extern const Transforms kTransforms = {sumOfSquares, addScaled, momentum, scaleByAdam, scaleByRms, descend,
+                                       shrink,       account,   mask,     fromBytes,   isFinite};
 
 }  // namespace DOWNHILL_SET
 }  // namespace downhill

@@ -58,6 +58,8 @@ struct Transforms {
   void (*mask)(const float* x, float* y, size_t n, uint32_t first, const MaskConstants& c);
   // y = scale·x
   void (*fromBytes)(const uint8_t* x, float* y, size_t n, float scale);
+  // Whether no x is NaN or infinite
+  bool (*isFinite)(const float* x, size_t n);
 };
 
 // The table of a set, or of the one in use.

@@ -441,15 +441,16 @@ t.test('a row gives the same output alone, among others, in chunks of any size, 
     for (const row of CASES.filter(({ rows }) => rows < 200)) {
       const { x, columns, scale, rows } = tableOf(row)
       const loaded = new Loaded(on, row)
-      const together = loaded.engine.predict(x, rows, scale)
-      const alone = Array.from({ length: rows }, (_, r) =>
-        loaded.engine.predict(x.slice(r * columns, (r + 1) * columns), 1, scale),
+      const together = loaded.engine.predict(x, rows, scale) as Floats
+      const alone = Array.from(
+        { length: rows },
+        (_, r) => loaded.engine.predict(x.slice(r * columns, (r + 1) * columns), 1, scale) as Floats,
       )
       t.ok(sameBits([alone.flatMap((outputs) => [...outputs])], [together]), `${row.name}: each alone`)
       const sliced = loaded.engine.run(loaded.slice('predict', 1, { batch: rows })).output as Floats
       t.ok(sameBits([sliced], [together]), `${row.name}: in a slice`)
       const chunked = new Loaded(on, { ...row, capacity: 5 })
-      t.ok(sameBits([chunked.engine.predict(x, rows, scale)], [together]), `${row.name}: in chunks of 5`)
+      t.ok(sameBits([chunked.engine.predict(x, rows, scale) as Floats], [together]), `${row.name}: in chunks of 5`)
       for (const each of [loaded, chunked]) each.close()
     }
   }),

@@ -38,8 +38,11 @@ export interface Engine {
    * thread but this one touches memory of JavaScript.
    */
   runAsync(slice: Slice<Bound>): Promise<Report>
-  /** Forward pass over `rows` rows, on this thread, in one crossing: program `predict` without binding. */
-  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats
+  /**
+   * Forward pass over `rows` rows, on this thread, in one crossing: program `predict` without binding. Null where a
+   * value of x is not finite in the plan's type: entries are the one thing that nobody need have checked.
+   */
+  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats | null
   /** Asks the running slice to end after its current step; those that follow it are not begun. */
   stop(): void
   /** Frees what the engine holds. Waits for a running slice to stop. */

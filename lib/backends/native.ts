@@ -67,7 +67,7 @@ interface AddonEngine {
   write(at: number, values: Float32Array): void
   run(...slice: SliceArguments): Report
   start(...slice: [...SliceArguments, id: number, follows: boolean]): void
-  predict(x: Floats | Uint8Array, rows: number, scale: number): Float32Array
+  predict(x: Floats | Uint8Array, rows: number, scale: number): Float32Array | null
   stop(): void
   close(): void
 }
@@ -248,7 +248,7 @@ class NativeEngine implements Engine {
     return this.#pending.run((id) => this.#engine.start(...encodeSlice(slice), id, slice.follows))
   }
 
-  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats {
+  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats | null {
     return this.#engine.predict(x, rows, scale)
   }
 

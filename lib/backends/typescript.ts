@@ -104,8 +104,10 @@ class TypescriptEngine implements Engine {
     return this.#loan.ask({ setup, slice: { ...slice, data: (slice.data as BoundHere).table } })
   }
 
-  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats {
-    const { inputs } = this.plan
+  predict(x: Floats | Uint8Array, rows: number, scale: number): Floats | null {
+    const { inputs, dtype } = this.plan
+    const stored = dtype === 'float64' ? (value: number) => value : Math.fround
+    for (let i = 0; i < x.length; i++) if (!Number.isFinite(stored(x[i] * scale))) return null
     const data: BoundTable = { rows, columns: inputs, x, scale, targets: 0, y: null }
     const slice = { program: 'predict', data, rows: null, pass: rows, batch: rows, start: 0, steps: 1 } as const
     const report = this.#gate.reading(() =>

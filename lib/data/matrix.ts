@@ -45,6 +45,8 @@ export interface FeatureOptions {
   name?: string
   /** What values must fit into, and what converted ones are stored as. @default 'float32' */
   dtype?: Dtype
+  /** Whether whoever reads a typed array next looks at its entries, and then asks `notFinite` for the error. @default false */
+  isCheckedLater?: boolean
 }
 
 /** From here on a double rounds to Infinity in float32: 2¹²⁸ − 2¹⁰³, halfway between its largest number and 2¹²⁸. */
@@ -64,16 +66,22 @@ export const LIMITS: { readonly [D in Dtype]: number } = { float32: FLOAT32_LIMI
  */
 export function readFeatures(
   x: unknown,
-  { inputs, rows, name = 'x', dtype = 'float32' }: FeatureOptions = {},
+  { inputs, rows, name = 'x', dtype = 'float32', isCheckedLater = false }: FeatureOptions = {},
 ): FeatureTable {
   const kind = KINDS.find((row) => row.is(x))
   if (kind === undefined) throw unreadable(name, x)
-  const table = kind.read(x as never, { inputs, rows, name, dtype })
+  const table = kind.read(x as never, { inputs, rows, name, dtype, isCheckedLater })
   if (inputs !== undefined && table.columns !== inputs)
     throw new DownhillError('ERR_SHAPE', `Expected ${inputs} columns in ${name} but it has ${table.columns}.`)
   if (rows !== undefined && table.rows !== rows)
     throw new DownhillError('ERR_SHAPE', `Expected ${rows} rows in ${name} but it has ${table.rows}.`)
   return table
+}
+
+/** The error for the first value of a table that was to be checked later, and is not finite in `dtype`. */
+export function notFinite({ x, columns, scale }: FeatureTable, dtype: Dtype, name = 'x'): DownhillError {
+  const i = Math.max(firstBeyond(x, scale, LIMITS[dtype]), 0) // none is left where another thread wrote meanwhile
+  return badEntry(x[i] * scale, i, columns, { name, dtype })
 }
 
 /** True for what holds numbers in one row after another without saying how many columns they make. */
@@ -103,6 +111,7 @@ interface Reading {
   readonly rows: number | undefined
   readonly name: string
   readonly dtype: Dtype
+  readonly isCheckedLater: boolean
 }
 
 /** One kind of input: how it is recognised, and how it is read then. */
@@ -264,15 +273,15 @@ function makeFloats(length: number, dtype: Dtype): Floats {
 
 /** Refuses the first entry that, times `scale`, is not finite in `dtype`. One pass over floats, none over bytes. */
 function checkEntries(values: Floats | Uint8Array, columns: number, scale: number, reading: Reading): void {
-  const limit = scale > 1 ? Math.min(LIMITS[reading.dtype], Number.MAX_VALUE) / scale : LIMITS[reading.dtype]
-  if (values instanceof Uint8Array && 255 < limit) return
-  const i = firstBeyond(values, limit)
+  const limit = LIMITS[reading.dtype]
+  if (reading.isCheckedLater || (values instanceof Uint8Array && 255 * scale < limit)) return
+  const i = firstBeyond(values, scale, limit)
   if (i >= 0) throw badEntry(values[i] * scale, i, columns, reading)
 }
 
-/** Index of the first entry whose magnitude is not below `limit` (NaN is below nothing), or −1. */
-function firstBeyond(values: Floats | Uint8Array, limit: number): number {
-  for (let i = 0; i < values.length; i++) if (!(Math.abs(values[i]) < limit)) return i
+/** Index of the first entry whose magnitude, times `scale`, is not below `limit` (NaN is below nothing), or −1. */
+function firstBeyond(values: Floats | Uint8Array, scale: number, limit: number): number {
+  for (let i = 0; i < values.length; i++) if (!(Math.abs(values[i] * scale) < limit)) return i
   return -1
 }
 
@@ -297,7 +306,12 @@ function checkSize(size: unknown, what: string): void {
 
 // ---------------------------------------------------------------------------------------------------- sentences
 
-function badEntry(value: unknown, index: number, columns: number, { name, dtype }: Reading): DownhillError {
+function badEntry(
+  value: unknown,
+  index: number,
+  columns: number,
+  { name, dtype }: Pick<Reading, 'name' | 'dtype'>,
+): DownhillError {
   const at = place(Math.floor(index / columns), index % columns, columns)
   if (isRow(value))
     return new DownhillError(

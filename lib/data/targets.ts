@@ -557,7 +557,9 @@ function encodeClasses(y: TargetTable, coding: Coding, form: 'index' | 'dense', 
 /** The caller's labels from probabilities. */
 function decodeClasses(outputs: Floats, rows: number, coding: Coding): Label[] {
   const classes = coding.classes as readonly Label[]
-  return Array.from(indicesOf(outputs, coding.outputs, rows, coding), (index) => classes[index])
+  const labels: Label[] = []
+  for (const index of indicesOf(outputs, coding.outputs, rows, coding)) labels.push(classes[index])
+  return labels
 }
 
 /** A function from a label to its index. */

@@ -174,7 +174,7 @@ TEST(engineTakesRowsByNumber) {
   const Report report = engine->run(slice, table->source);
   CHECK(report.steps == 3 && report.output.size() == 40);
   std::vector<float> all(40);
-  engine->predict(table->source, all.data());
+  CHECK(engine->predict(table->source, all.data()));
   for (size_t i = 0; i < 20; ++i) {
     for (size_t o = 0; o < 2; ++o) CHECK(report.output[2 * i + o] == all[2 * slice.rows[i] + o]);
   }

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "nets.h"
@@ -175,6 +176,25 @@ TEST(masksKeepWhatTheirBitsSay) {
   float nan = std::nanf("");
   transforms().mask(&nan, &nan, 1, 0, {0, 4294967296u, 1});  // keeps nothing, and hides no NaN
   CHECK(std::isnan(nan));
+}
+
+TEST(whatIsNotFiniteIsSeenAnywhere) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const Simd set : kSets) {
+    if (!runs(set)) continue;
+    for (const size_t n : kSizes) {
+      std::vector<float> x = vectorsOf(1, n, 0)[0];
+      for (size_t i = 0; i < n; i += 3) x[i] = i % 2 != 0 ? -3.4028234664e38f : 1e-42f;
+      CHECK(transformsOf(set).isFinite(x.data(), n));
+      for (size_t i = 0; i < n; i += n / 50 + 1) {
+        for (const float bad : {inf, -inf, std::nanf(""), -std::nanf("1")}) {
+          const float good = std::exchange(x[i], bad);
+          CHECK(!transformsOf(set).isFinite(x.data(), n));
+          x[i] = good;
+        }
+      }
+    }
+  }
 }
 
 TEST(bytesBecomeFloats) {
