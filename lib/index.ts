@@ -28,7 +28,18 @@ export { type Evaluation, FNN, type Predictions } from './fnn'
 export { constant, type InitializerName, type InitializerSpec, normal, uniform } from './initializers'
 export { type DenseOptions, dense, dropout, type LayerSpec } from './layers'
 export { binaryCrossEntropy, crossEntropy, huber, type LossName, type LossSpec, mae, mse } from './losses'
-export { adam, adamw, type OptimizerName, type OptimizerSpec, rmsprop, sgd } from './optimizers'
+export {
+  adagrad,
+  adam,
+  adamw,
+  amsgrad,
+  lion,
+  nadam,
+  type OptimizerName,
+  type OptimizerSpec,
+  rmsprop,
+  sgd,
+} from './optimizers'
 export type { ModelOptions } from './options'
 export { type Sweep, type SweepOptions, type SweepRun, sweep } from './sweep'
 export type { Epoch, History, Status } from './train/history'

@@ -2,14 +2,16 @@
  * Optimizers: chains of passes over the one gradient vector. A row says which passes, and how many vectors of state they
  * keep; nothing else in the library knows an optimizer by name.
  *
- * Defaults and conventions are PyTorch's: momentum without dampening (m = β·m + g), weight decay of sgd and rmsprop
- * coupled (added to the gradient), of adamw decoupled (taken from the weights), all parameters decayed alike.
+ * Defaults and conventions are PyTorch's: momentum without dampening (m = β·m + g), weight decay of sgd, rmsprop and
+ * adagrad coupled (added to the gradient), of adamw and lion decoupled (taken from the weights), all parameters decayed
+ * alike.
  */
 import { expected, refuseUnknown } from './errors'
 import { checkBoolean, checkName, checkNumber, type NumberRange, RANGES } from './names'
 import type { Instruction, Range } from './plan/plan'
+import { nadamWeights, type StepForm } from './step-form'
 
-export type OptimizerName = 'sgd' | 'adam' | 'adamw' | 'rmsprop'
+export type OptimizerName = 'sgd' | 'rmsprop' | 'adagrad' | 'adam' | 'amsgrad' | 'nadam' | 'adamw' | 'lion'
 
 /** An optimizer with its options filled in: plain data, saved as it is. */
 export interface OptimizerSpec {
@@ -27,36 +29,6 @@ export interface OptimizerSite {
   state(i: number): number
 }
 
-/**
- * A step in the one form that all of them have, for whoever takes it apart (lib/doctor):
- *
- *     Δw = −η·P⁻¹(c·(g + λ·w) + a·m) − η·μ·w
- *
- * with g the step's gradient, m the memory as it was before the step, and P = √v̂ + ε of the step itself, or 1.
- * Bias correction and Nesterov's look-ahead are in c and a. k counts steps from 1.
- */
-export interface StepForm {
-  /** c at step k. */
-  gradient(k: number): number
-  /** Which vector of state m is, and a at step k; null where nothing is remembered. */
-  readonly memory: { readonly state: number; weight(k: number): number } | null
-  /** null: P is 1. */
-  readonly preconditioner: Preconditioner | null
-  /** λ: weights that join the gradient. */
-  readonly coupledDecay: number
-  /** μ: weights that are taken off beside it. */
-  readonly decoupledDecay: number
-}
-
-/** P = √(v / (isCorrected ? 1 − decay^k : 1)) + ε; v = decay·v + (1 − decay)·(g + λ·w)², the running mean square. */
-export interface Preconditioner {
-  /** Which vector of state v is. */
-  readonly state: number
-  readonly decay: number
-  readonly isCorrected: boolean
-  readonly epsilon: number
-}
-
 interface Setting {
   readonly range: NumberRange | 'boolean'
   readonly default: number
@@ -71,14 +43,15 @@ export interface Optimizer {
   /** Vectors of state, each as long as the parameters. */
   stateVectors(settings: Readonly<Record<string, number>>): number
   passes(settings: Readonly<Record<string, number>>, site: OptimizerSite): Instruction[]
-  /** What the passes do, as a formula; test/optimizers.test.ts holds each to the other. */
-  form(settings: Readonly<Record<string, number>>): StepForm
+  /** What the passes do, as a formula; test/optimizers.test.ts holds each to the other. null: it is not of that form. */
+  form(settings: Readonly<Record<string, number>>): StepForm | null
   /**
    * The largest product of rate and eigenvalue of P⁻¹H, P held as it is, under which deviations from a stationary point
    * die out: where the mode that changes sign from step to step, −1, is a root of the recursion's characteristic
-   * polynomial. Polyak 1964; for Nesterov and Adam Cohen et al., arXiv 2103.00065 and 2207.14484.
+   * polynomial, at the constants that step k has, bias corrections over. Polyak 1964; for Nesterov and Adam Cohen et al.,
+   * arXiv 2103.00065 and 2207.14484. NaN where the update is no linear function of small deviations.
    */
-  threshold(settings: Readonly<Record<string, number>>): number
+  threshold(settings: Readonly<Record<string, number>>, k: number): number
 }
 
 // ---------------------------------------------------------------------------------------------------- passes
@@ -98,22 +71,37 @@ const coupled = ({ weights, gradients }: OptimizerSite, lambda: number): Instruc
 const decoupled = ({ weights }: OptimizerSite, lambda: number): Instruction[] =>
   lambda === 0 ? [] : [{ op: 'decayWeights', w: weights.at, n: weights.length, lambda }]
 
-const scaleByAdam = (site: OptimizerSite, s: Readonly<Record<string, number>>): Instruction => ({
-  op: 'scaleByAdam',
-  g: site.gradients.at,
-  m: site.state(0),
-  v: site.state(1),
-  n: site.gradients.length,
+const adamOperands = ({ gradients, state }: OptimizerSite, s: Readonly<Record<string, number>>) => ({
+  g: gradients.at,
+  m: state(0),
+  v: state(1),
+  n: gradients.length,
   beta1: s.beta1,
   beta2: s.beta2,
   epsilon: s.epsilon,
+})
+
+const scaleByAdam = (site: OptimizerSite, s: Readonly<Record<string, number>>): Instruction => ({
+  op: 'scaleByAdam',
+  ...adamOperands(site, s),
+})
+
+/** v a running mean of squares, as it is. */
+const meanSquare = (state: number, decay: number, epsilon: number) => ({
+  state,
+  largest: null,
+  decay,
+  share: 1 - decay,
+  isCorrected: false,
+  initial: 0,
+  epsilon,
 })
 
 /** Adam's: both means corrected for their start at zero. */
 const formOfAdam = (s: Readonly<Record<string, number>>): StepForm => ({
   gradient: (k) => (1 - s.beta1) / (1 - s.beta1 ** k),
   memory: { state: 0, weight: (k) => s.beta1 / (1 - s.beta1 ** k) },
-  preconditioner: { state: 1, decay: s.beta2, isCorrected: true, epsilon: s.epsilon },
+  preconditioner: { ...meanSquare(1, s.beta2, s.epsilon), isCorrected: true },
   coupledDecay: 0,
   decoupledDecay: s.weightDecay ?? 0,
 })
@@ -190,11 +178,44 @@ const ROWS: readonly Optimizer[] = [
     form: ({ decay, epsilon, weightDecay }) => ({
       gradient: () => 1,
       memory: null,
-      preconditioner: { state: 0, decay, isCorrected: false, epsilon },
+      preconditioner: meanSquare(0, decay, epsilon),
       coupledDecay: weightDecay,
       decoupledDecay: 0,
     }),
     threshold: () => 2,
+  },
+  {
+    name: 'adagrad',
+    synopsis: 'gradients divided by the root of the sum of their squares so far (Duchi et al. 2011)',
+    learningRate: 0.01,
+    settings: {
+      epsilon: { range: RANGES.positive, default: 1e-10 },
+      initialAccumulator: { range: RANGES.notNegative, default: 0 },
+      lrDecay: { range: RANGES.notNegative, default: 0 },
+      weightDecay: { range: RANGES.notNegative, default: 0 },
+    },
+    stateVectors: () => 1,
+    passes: (s, site) => [
+      ...coupled(site, s.weightDecay),
+      {
+        op: 'scaleByAdagrad',
+        g: site.gradients.at,
+        v: site.state(0),
+        n: site.gradients.length,
+        initial: s.initialAccumulator,
+        epsilon: s.epsilon,
+        slowing: s.lrDecay,
+      },
+      descend(site),
+    ],
+    form: ({ epsilon, initialAccumulator, lrDecay, weightDecay }) => ({
+      gradient: (k) => 1 / (1 + lrDecay * (k - 1)),
+      memory: null,
+      preconditioner: { ...meanSquare(0, 1, epsilon), share: 1, initial: initialAccumulator },
+      coupledDecay: weightDecay,
+      decoupledDecay: 0,
+    }),
+    threshold: ({ lrDecay }, k) => 2 * (1 + lrDecay * (k - 1)),
   },
   {
     name: 'adam',
@@ -208,6 +229,41 @@ const ROWS: readonly Optimizer[] = [
     threshold: thresholdOfAdam,
   },
   {
+    name: 'amsgrad',
+    synopsis: 'adam whose divisor never shrinks: the largest mean square so far (Reddi et al. 2018)',
+    learningRate: 0.001,
+    settings: ADAM_SETTINGS,
+    stateVectors: () => 3,
+    passes: (s, site) => [{ op: 'scaleByAmsgrad', ...adamOperands(site, s), most: site.state(2) }, descend(site)],
+    form: (s) => {
+      const adam = formOfAdam(s)
+      return { ...adam, preconditioner: adam.preconditioner && { ...adam.preconditioner, largest: 2 } }
+    },
+    threshold: thresholdOfAdam,
+  },
+  {
+    name: 'nadam',
+    synopsis: 'adam with Nesterov’s look-ahead and a momentum that grows into β1 (Dozat 2016)',
+    learningRate: 0.001,
+    settings: { ...ADAM_SETTINGS, momentumDecay: { range: RANGES.notNegative, default: 0.004 } },
+    stateVectors: () => 2,
+    passes: (s, site) => [{ op: 'scaleByNadam', ...adamOperands(site, s), psi: s.momentumDecay }, descend(site)],
+    // u = c·g + d·(β1·m + (1−β1)·g)
+    form: (s) => {
+      const weights = nadamWeights(s.beta1, s.momentumDecay)
+      return {
+        ...formOfAdam(s),
+        gradient: (k) => weights(k).gradient + weights(k).memory * (1 - s.beta1),
+        memory: { state: 0, weight: (k) => weights(k).memory * s.beta1 },
+      }
+    },
+    // At −1 the mean of gradients is (1−β1)/(1+β1) of the gradient.
+    threshold: ({ beta1, momentumDecay }, k) => {
+      const { momentum: mu } = nadamWeights(beta1, momentumDecay)(k)
+      return 2 / (1 - mu + (mu * (1 - beta1)) / (1 + beta1))
+    },
+  },
+  {
     name: 'adamw',
     synopsis: 'adam with decoupled weight decay (Loshchilov & Hutter 2019)',
     learningRate: 0.001,
@@ -216,6 +272,32 @@ const ROWS: readonly Optimizer[] = [
     passes: (s, site) => [...decoupled(site, s.weightDecay), scaleByAdam(site, s), descend(site)],
     form: formOfAdam,
     threshold: thresholdOfAdam,
+  },
+  {
+    name: 'lion',
+    synopsis:
+      'the sign of a mean of gradients, of one size in every direction, with decoupled weight decay (Chen et al. 2023)',
+    learningRate: 0.0001,
+    settings: {
+      beta1: { range: RANGES.fraction, default: 0.9 },
+      beta2: { range: RANGES.fraction, default: 0.99 },
+      weightDecay: { range: RANGES.notNegative, default: 0 },
+    },
+    stateVectors: () => 1,
+    passes: (s, site) => [
+      ...decoupled(site, s.weightDecay),
+      {
+        op: 'signOfMomentum',
+        g: site.gradients.at,
+        m: site.state(0),
+        n: site.gradients.length,
+        beta1: s.beta1,
+        beta2: s.beta2,
+      },
+      descend(site),
+    ],
+    form: () => null,
+    threshold: () => Number.NaN,
   },
 ]
 
@@ -274,10 +356,32 @@ export const sgd = (options: RateOption & { momentum?: number; nesterov?: boolea
 /** decay in [0, 1), default 0.99; epsilon 1e-8; weightDecay ≥ 0, coupled. Rate 0.01 by default. */
 export const rmsprop = (options: RateOption & { decay?: number; epsilon?: number; weightDecay?: number } = {}) =>
   make('rmsprop', options)
+/**
+ * epsilon 1e-10; initialAccumulator ≥ 0, where the sums of squares begin, default 0; lrDecay ≥ 0, default 0: the rate of
+ * step k is divided by 1 + lrDecay·(k − 1); weightDecay ≥ 0, coupled. Rate 0.01 by default.
+ */
+export const adagrad = (
+  options: RateOption & {
+    epsilon?: number
+    initialAccumulator?: number
+    lrDecay?: number
+    weightDecay?: number
+  } = {},
+) => make('adagrad', options)
 /** beta1 0.9, beta2 0.999, epsilon 1e-8. Rate 0.001 by default. */
 export const adam = (options: RateOption & { beta1?: number; beta2?: number; epsilon?: number } = {}) =>
   make('adam', options)
+/** As adam. Rate 0.001 by default. */
+export const amsgrad = (options: RateOption & { beta1?: number; beta2?: number; epsilon?: number } = {}) =>
+  make('amsgrad', options)
+/** As adam, and momentumDecay ≥ 0, default 0.004, of which the momentum grows into beta1. Rate 0.001 by default. */
+export const nadam = (
+  options: RateOption & { beta1?: number; beta2?: number; epsilon?: number; momentumDecay?: number } = {},
+) => make('nadam', options)
 /** As adam, and weightDecay ≥ 0, decoupled, default 0.01. Rate 0.001 by default. */
 export const adamw = (
   options: RateOption & { beta1?: number; beta2?: number; epsilon?: number; weightDecay?: number } = {},
 ) => make('adamw', options)
+/** beta1 0.9, beta2 0.99; weightDecay ≥ 0, decoupled, default 0. Rate 0.0001 by default: all steps are of that size. */
+export const lion = (options: RateOption & { beta1?: number; beta2?: number; weightDecay?: number } = {}) =>
+  make('lion', options)

@@ -9,6 +9,7 @@
 #include "activations.h"
 #include "gemm.h"
 #include "losses.h"
+#include "passes.h"
 #include "random.h"
 #include "transforms.h"
 
@@ -368,134 +369,42 @@ struct Guard {
   }
 };
 
-// sums = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1)) + ε,
-// u = decay·v + (1−decay)·(g + coupled·w)²   (k = step + 1; w −1, m −1: 0)
+// sums = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1) + initial) + ε,
+// u = max(most, decay·v + share·(g + coupled·w)²)   (k = step + 1; w −1, m −1, most −1: 0)
 struct Account {
-  static constexpr const char* names = "w g m v n coupled decay corrected epsilon";
+  static constexpr const char* names = "w g m v most n coupled decay share corrected initial epsilon";
   size_t n;
-  const float *w, *g, *m, *v;
-  double coupled, decay, corrected, epsilon;
+  const float *w, *g, *m, *v, *most;
+  double decay;
+  AccountConstants c;
+  bool corrected;
   explicit Account(const Operands& in)
       : n(in.size("n")),
         w(in.optional("w", n)),
         g(in.floats("g", n)),
         m(in.optional("m", n)),
         v(in.optional("v", n)),
-        coupled(in.number("coupled")),
+        most(in.optional("most", n)),
         decay(in.number("decay")),
-        corrected(in.number("corrected")),
-        epsilon(in.number("epsilon")) {}
+        c{static_cast<float>(in.number("coupled")), static_cast<float>(decay),
+          static_cast<float>(in.number("share")),   1,
+          static_cast<float>(in.number("initial")), static_cast<float>(in.number("epsilon"))},
+        corrected(in.number("corrected") != 0) {}
   void run(Step& step) const {
-    const double k = static_cast<double>(step.number) + 1;
-    const double correction = corrected != 0 ? 1 / (1 - std::pow(decay, k)) : 1;
-    const AccountConstants c{static_cast<float>(coupled), static_cast<float>(decay), static_cast<float>(1 - decay),
-                             static_cast<float>(correction), static_cast<float>(epsilon)};
+    AccountConstants now = c;
+    if (corrected) now.correct = static_cast<float>(1 / (1 - std::pow(decay, static_cast<double>(step.number) + 1)));
     constexpr size_t kPartial = 128;
     const size_t tile = kTile * (n / (kTile * kPartial) + 1);
     double partial[kPartial][kSums];
     step.pool.cut(n, tile, [&](size_t from, size_t count) {
       const auto at = [from](const float* x) { return x == nullptr ? nullptr : x + from; };
-      transforms().account(at(w), at(g), at(m), at(v), count, c, partial[from / tile]);
+      transforms().account(at(w), at(g), at(m), at(v), at(most), count, now, partial[from / tile]);
     });
     for (size_t from = 0; from < n; from += tile) {
       for (size_t s = 0; s < kSums; ++s) step.sums[s] += partial[from / tile][s];
     }
     step.isAccounted = true;
   }
-};
-
-// Passes: `begin` takes what the step decides, `part` goes over a piece.
-
-// g += lambda·w
-struct CoupleDecay {
-  static constexpr const char* names = "w g n lambda";
-  size_t n;
-  const float* w;
-  float* g;
-  float lambda;
-  explicit CoupleDecay(const Operands& in)
-      : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)), lambda(static_cast<float>(in.number("lambda"))) {}
-  void begin(const Step&) {}
-  void part(size_t from, size_t count) const { transforms().addScaled(w + from, lambda, g + from, count); }
-};
-
-// m = beta·m + g;  g = nesterov ? g + beta·m : m
-struct Momentum {
-  static constexpr const char* names = "g m n beta nesterov";
-  size_t n;
-  float *g, *m;
-  float beta;
-  bool nesterov;
-  explicit Momentum(const Operands& in)
-      : n(in.size("n")),
-        g(in.floats("g", n)),
-        m(in.floats("m", n)),
-        beta(static_cast<float>(in.number("beta"))),
-        nesterov(in.number("nesterov") != 0) {}
-  void begin(const Step&) {}
-  void part(size_t from, size_t count) const { transforms().momentum(g + from, m + from, count, beta, nesterov); }
-};
-
-// m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  g = m/(1−β1^k) / (√(v/(1−β2^k)) + ε)   (k = step + 1)
-struct ScaleByAdam {
-  static constexpr const char* names = "g m v n beta1 beta2 epsilon";
-  size_t n;
-  float *g, *m, *v;
-  double beta1, beta2, epsilon;
-  AdamConstants c{};
-  explicit ScaleByAdam(const Operands& in)
-      : n(in.size("n")),
-        g(in.floats("g", n)),
-        m(in.floats("m", n)),
-        v(in.floats("v", n)),
-        beta1(in.number("beta1")),
-        beta2(in.number("beta2")),
-        epsilon(in.number("epsilon")) {}
-  void begin(const Step& step) { c = adamConstants(beta1, beta2, epsilon, static_cast<double>(step.number) + 1); }
-  void part(size_t from, size_t count) const { transforms().scaleByAdam(g + from, m + from, v + from, count, c); }
-};
-
-// v = decay·v + (1−decay)·g²;  g = g / (√v + ε)
-struct ScaleByRms {
-  static constexpr const char* names = "g v n decay epsilon";
-  size_t n;
-  float *g, *v;
-  float decay, rest, epsilon;
-  explicit ScaleByRms(const Operands& in)
-      : n(in.size("n")),
-        g(in.floats("g", n)),
-        v(in.floats("v", n)),
-        decay(static_cast<float>(in.number("decay"))),
-        rest(static_cast<float>(1 - in.number("decay"))),
-        epsilon(static_cast<float>(in.number("epsilon"))) {}
-  void begin(const Step&) {}
-  void part(size_t from, size_t count) const {
-    transforms().scaleByRms(g + from, v + from, count, decay, rest, epsilon);
-  }
-};
-
-// w −= learningRate·lambda·w, at most ±the largest float
-struct DecayWeights {
-  static constexpr const char* names = "w n lambda";
-  size_t n;
-  float* w;
-  double lambda;
-  float a = 0;
-  explicit DecayWeights(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), lambda(in.number("lambda")) {}
-  void begin(const Step& step) { a = factor(step.learningRate * lambda); }
-  void part(size_t from, size_t count) const { transforms().shrink(w + from, count, a); }
-};
-
-// w −= learningRate·g, at most ±the largest float
-struct Descend {
-  static constexpr const char* names = "w g n";
-  size_t n;
-  float* w;
-  const float* g;
-  float a = 0;
-  explicit Descend(const Operands& in) : n(in.size("n")), w(in.floats("w", n)), g(in.floats("g", n)) {}
-  void begin(const Step& step) { a = factor(step.learningRate); }
-  void part(size_t from, size_t count) const { transforms().descend(w + from, g + from, count, a); }
 };
 
 // ------------------------------------------------------------------------------------------------- the table
@@ -564,6 +473,10 @@ std::vector<OpRow> build() {
       row<Momentum>("momentum", Scope::step),
       row<ScaleByAdam>("scaleByAdam", Scope::step),
       row<ScaleByRms>("scaleByRms", Scope::step),
+      row<ScaleByAdagrad>("scaleByAdagrad", Scope::step),
+      row<ScaleByAmsgrad>("scaleByAmsgrad", Scope::step),
+      row<ScaleByNadam>("scaleByNadam", Scope::step),
+      row<SignOfMomentum>("signOfMomentum", Scope::step),
       row<DecayWeights>("decayWeights", Scope::step),
       row<Descend>("descend", Scope::step),
   };

@@ -34,6 +34,9 @@ DOWNHILL_INLINE Vec finite(Vec x) {
   return below < -most ? -most : below;
 }
 
+// Not ordered: the second.
+DOWNHILL_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
 // Thirty-two sums, of every thirty-second square, then added by halves: so many that none waits for itself.
 inline double sumOfSquares(const float* x, size_t n) {
   constexpr size_t H = W / 2;
@@ -100,6 +103,56 @@ inline void scaleByRms(float* g, float* v, size_t n, float decay, float rest, fl
   });
 }
 
+inline void scaleByAdagrad(float* g, float* v, size_t n, float initial, float epsilon, float c) {
+  const Vec i = all(initial), e = all(epsilon), cs = all(c);
+  sweep(n, [=](auto at) {
+    const Vec gi = at.get(g), vi = at.get(v) + gi * gi;
+    at.put(v, vi);
+    at.put(g, gi / (sqrt(vi + i) + e) * cs);
+  });
+}
+
+inline void scaleByAmsgrad(float* g, float* m, float* v, float* most, size_t n, const AdamConstants& c) {
+  const Vec beta1 = all(c.beta1), rest1 = all(c.rest1), correct1 = all(c.correct1);
+  const Vec beta2 = all(c.beta2), rest2 = all(c.rest2), correct2 = all(c.correct2);
+  const Vec epsilon = all(c.epsilon);
+  sweep(n, [=](auto at) {
+    const Vec gi = at.get(g);
+    const Vec mi = beta1 * at.get(m) + rest1 * gi;
+    const Vec vi = beta2 * at.get(v) + rest2 * (gi * gi);
+    const Vec ui = larger(at.get(most), vi);
+    at.put(m, mi);
+    at.put(v, vi);
+    at.put(most, ui);
+    at.put(g, mi * correct1 / (sqrt(ui * correct2) + epsilon));
+  });
+}
+
+inline void scaleByNadam(float* g, float* m, float* v, size_t n, const AdamConstants& c, NadamWeights::Pair weights) {
+  const Vec beta1 = all(c.beta1), rest1 = all(c.rest1), ofGradient = all(weights.gradient);
+  const Vec beta2 = all(c.beta2), rest2 = all(c.rest2), ofMemory = all(weights.memory);
+  const Vec correct2 = all(c.correct2), epsilon = all(c.epsilon);
+  sweep(n, [=](auto at) {
+    const Vec gi = at.get(g);
+    const Vec mi = beta1 * at.get(m) + rest1 * gi;
+    const Vec vi = beta2 * at.get(v) + rest2 * (gi * gi);
+    at.put(m, mi);
+    at.put(v, vi);
+    at.put(g, (ofGradient * gi + ofMemory * mi) / (sqrt(vi * correct2) + epsilon));
+  });
+}
+
+inline void signOfMomentum(float* g, float* m, size_t n, float beta1, float rest1, float beta2, float rest2) {
+  const Vec b1 = all(beta1), r1 = all(rest1), b2 = all(beta2), r2 = all(rest2), one = all(1);
+  sweep(n, [=](auto at) {
+    const Vec gi = at.get(g), mi = at.get(m);
+    const Vec c = b1 * mi + r1 * gi;
+    at.put(m, b2 * mi + r2 * gi);
+    const Vec above = c > Vec{} ? one : c;
+    at.put(g, c < Vec{} ? -one : above);
+  });
+}
+
 inline void descend(float* w, const float* g, size_t n, float a) {
   const Vec as = all(a);
   sweep(n, [=](auto at) { at.put(w, finite(at.get(w) - as * at.get(g))); });
@@ -127,10 +180,10 @@ struct LaneSums {
   }
 };
 
-inline void account(const float* w, const float* g, const float* m, const float* v, size_t n, const AccountConstants& c,
-                    double* to) {
-  const Vec coupled = all(c.coupled), decay = all(c.decay), rest = all(c.rest), correct = all(c.correct);
-  const Vec epsilon = all(c.epsilon);
+inline void account(const float* w, const float* g, const float* m, const float* v, const float* most, size_t n,
+                    const AccountConstants& c, double* to) {
+  const Vec coupled = all(c.coupled), decay = all(c.decay), share = all(c.share), correct = all(c.correct);
+  const Vec initial = all(c.initial), epsilon = all(c.epsilon);
   LaneSums gg, gm, gw, plain;
   for (size_t i = 0; i < n; i += 32) {
     const size_t count = n - i < 32 ? n - i : 32;
@@ -141,8 +194,9 @@ inline void account(const float* w, const float* g, const float* m, const float*
       sweep(count, [=, &scaled](auto at) {
         const Vec gi = at.get(g + i);
         const Vec joined = w != nullptr ? gi + coupled * at.get(w + i) : gi;
-        const Vec vi = decay * at.get(v + i) + rest * (joined * joined);
-        at.put(scaled, gi / (sqrt(vi * correct) + epsilon));
+        const Vec vi = decay * at.get(v + i) + share * (joined * joined);
+        const Vec ui = most != nullptr ? larger(at.get(most + i), vi) : vi;
+        at.put(scaled, gi / (sqrt(ui * correct + initial) + epsilon));
       });
     }
     gg.add(by, g + i, count);
@@ -194,8 +248,9 @@ inline bool isFinite(const float* x, size_t n) {
   return any >> 31 == 0;
 }
 
-extern const Transforms kTransforms = {sumOfSquares, addScaled, momentum, scaleByAdam, scaleByRms, descend,
-                                       shrink,       account,   mask,     fromBytes,   isFinite};
+extern const Transforms kTransforms = {sumOfSquares,   addScaled,      momentum,     scaleByAdam,    scaleByRms,
+                                       scaleByAdagrad, scaleByAmsgrad, scaleByNadam, signOfMomentum, descend,
+                                       shrink,         account,        mask,         fromBytes,      isFinite};
 
 }  // namespace DOWNHILL_SET
 }  // namespace downhill

@@ -41,6 +41,18 @@ AdamConstants adamConstants(double beta1, double beta2, double epsilon, double k
           correction(beta2)};
 }
 
+double NadamWeights::mu(uint64_t k) const { return beta1_ * (1 - 0.5 * std::pow(0.96, static_cast<double>(k) * psi_)); }
+
+NadamWeights::Pair NadamWeights::at(uint64_t k) {
+  if (k < last_) {
+    last_ = 0;
+    product_ = 1;
+  }
+  while (last_ < k) product_ *= mu(++last_);
+  const double next = mu(k + 1);
+  return {static_cast<float>((1 - mu(k)) / (1 - product_)), static_cast<float>(next / (1 - product_ * next))};
+}
+
 float factor(double a) {
   constexpr float most = std::numeric_limits<float>::max();
   const auto rounded = static_cast<float>(a);

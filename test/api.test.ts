@@ -47,7 +47,7 @@ const near = (a: number, b: number, error = 1e-5): boolean => Math.abs(a - b) <=
 
 const FUNCTIONS = [
   ...['FNN', 'dense', 'dropout', 'DownhillError', 'backendInfo', 'readCsv', 'csvBatches'],
-  ...['sgd', 'adam', 'adamw', 'rmsprop'],
+  ...['sgd', 'adam', 'adamw', 'rmsprop', 'adagrad', 'amsgrad', 'nadam', 'lion'],
   ...['mse', 'mae', 'huber', 'binaryCrossEntropy', 'crossEntropy'],
   ...['uniform', 'normal', 'constant'],
 ]

@@ -13,7 +13,19 @@ import { typescriptBackend } from '../dist/backends/typescript'
 import { normal } from '../dist/initializers'
 import { type DenseOptions, dense, dropout, type LayerSpec } from '../dist/layers'
 import { binaryCrossEntropy, crossEntropy, huber, type LossSpec, mae, mse } from '../dist/losses'
-import { adam, adamw, OPTIMIZERS, type OptimizerSpec, readOptimizer, rmsprop, sgd } from '../dist/optimizers'
+import {
+  adagrad,
+  adam,
+  adamw,
+  amsgrad,
+  lion,
+  nadam,
+  OPTIMIZERS,
+  type OptimizerSpec,
+  readOptimizer,
+  rmsprop,
+  sgd,
+} from '../dist/optimizers'
 import { CHUNK_ROWS, compile } from '../dist/plan/compile'
 import { drawParameters, layOut, type Model, outputsOf } from '../dist/plan/layout'
 import type { Dtype, Plan, ProgramName, Table } from '../dist/plan/plan'
@@ -158,6 +170,10 @@ const OPTIMIZER_SPECS: readonly OptimizerSpec[] = [
   rmsprop({ decay: 0.9, weightDecay: 0.1 }),
   adam({ beta1: 0.5, beta2: 0.9, epsilon: 1e-4 }),
   adamw({ weightDecay: 0.3 }),
+  adagrad({ initialAccumulator: 0.1, lrDecay: 0.3, weightDecay: 0.1, epsilon: 1e-3 }),
+  amsgrad({ beta1: 0.5, beta2: 0.7, epsilon: 1e-4 }),
+  nadam({ beta1: 0.8, beta2: 0.95, momentumDecay: 0.3 }),
+  lion({ beta1: 0.7, beta2: 0.8, weightDecay: 0.3 }),
 ]
 
 const optimizers = OPTIMIZER_SPECS.map((optimizer): [string, CaseRow] => {

@@ -2,7 +2,20 @@
  * Learning-rate limits, proved by running: one step rises at 1.01 times the next-step limit and not at 0.99 times; small
  * deviations from a stationary point grow at 1.005 times the stable rate and die out at 0.995 times.
  */
-import { adam, adamw, dense, FNN, type LayerParameters, type OptimizerSpec, rmsprop, sgd } from 'downhill'
+import {
+  adagrad,
+  adam,
+  adamw,
+  amsgrad,
+  dense,
+  FNN,
+  type LayerParameters,
+  lion,
+  nadam,
+  type OptimizerSpec,
+  rmsprop,
+  sgd,
+} from 'downhill'
 import t, { type Test } from 'tap'
 import { Curvature } from '../dist/doctor/curvature'
 import { firstRise } from '../dist/doctor/linesearch'
@@ -174,8 +187,9 @@ t.test('at a stationary point deviations grow above the stable rate and die out 
   }
 })
 
-t.test('adam and rmsprop likewise, with the preconditioner of the state in hand held as it is', async (t) => {
-  for (const optimizer of [adam(), rmsprop(), adamw({ weightDecay: 0 })]) {
+t.test('those that divide likewise, with the preconditioner of the state in hand held as it is', async (t) => {
+  const some = [adam(), rmsprop(), adamw({ weightDecay: 0 }), amsgrad({ beta2: 0.6 }), adagrad(), nadam()]
+  for (const optimizer of some) {
     const at = await stationary('linear')
     // Some steps give the state a preconditioner of some size; the weights go back to where they were.
     const away = unflatten(
@@ -187,11 +201,12 @@ t.test('adam and rmsprop likewise, with the preconditioner of the state in hand 
     await at.net.partialFit(x, y, { epochs: 7, optimizer, learningRate: 0.01 })
     at.net.setWeights(back)
     const { stable, preconditionedSharpness: mu } = await at.net.learningRateLimits(x, y, { optimizer })
-    t.ok(Math.abs(stable * mu - optimizerRow(optimizer).threshold(optimizer.settings)) < 1e-9 * stable * mu)
+    t.ok(Math.abs(stable * mu - optimizerRow(optimizer).threshold(optimizer.settings, 8)) < 1e-9 * stable * mu)
 
     // The same recursion by hand, P frozen, on gradients from elsewhere: v is that of the seven steps above.
     const P = await frozen(optimizer, away)
     const { beta1 = 0 } = optimizer.settings
+    const ahead = momentumOf(optimizer, 8)
     const direction = Float64Array.from(at.parameters, () => random(9, 'sample').normal())
     for (const [factor, grows] of [
       [0.995, false],
@@ -204,7 +219,7 @@ t.test('adam and rmsprop likewise, with the preconditioner of the state in hand 
           const w = flatten(at.net.weights())
           for (let i = 0; i < w.length; i++) {
             m[i] = beta1 * m[i] + (1 - beta1) * g[i]
-            w[i] -= (factor * stable * m[i]) / P[i]
+            w[i] -= (factor * stable * ((1 - ahead) * g[i] + ahead * m[i])) / P[i]
           }
           at.net.setWeights(unflatten(w, back))
         }
@@ -214,27 +229,39 @@ t.test('adam and rmsprop likewise, with the preconditioner of the state in hand 
   }
 })
 
+/** The share of the memory in a step, bias corrections over: Nadam's μ_k; 1 where no gradient is added to it. */
+function momentumOf({ settings: { beta1, momentumDecay } }: OptimizerSpec, k: number): number {
+  return momentumDecay === undefined ? 1 : beta1 * (1 - 0.5 * 0.96 ** (k * momentumDecay))
+}
+
 /** √v̂ + ε after seven steps from `start`, by the definition. */
-async function frozen({ settings }: OptimizerSpec, start: ReturnType<typeof unflatten>): Promise<Float64Array> {
-  const { beta1 = 0, beta2, decay, epsilon } = settings
+async function frozen(optimizer: OptimizerSpec, start: ReturnType<typeof unflatten>): Promise<Float64Array> {
+  const { kind, settings } = optimizer
+  const { beta1 = 0, beta2, decay = 1, epsilon } = settings
   const rho = beta2 ?? decay
   const net = new FNN({ inputs: INPUTS, layers: LAYERS.linear, loss: 'mse', seed: 3, ...FLOAT64 })
   net.setWeights(start)
   const n = flatten(net.weights()).length
-  const [m, v] = [new Float64Array(n), new Float64Array(n)]
+  const [m, v, u] = [new Float64Array(n), new Float64Array(n), new Float64Array(n)]
   const corrects = beta2 !== undefined
+  let product = 1
   for (let k = 1; k <= 7; k++) {
+    const [mu, next] = [momentumOf(optimizer, k), momentumOf(optimizer, k + 1)]
+    product *= mu
     const g = gradientOf(net)
     const w = flatten(net.weights())
     for (let i = 0; i < n; i++) {
       m[i] = beta1 * m[i] + (1 - beta1) * g[i]
-      v[i] = rho * v[i] + (1 - rho) * g[i] ** 2
-      const [mean, square] = corrects ? [m[i] / (1 - beta1 ** k), v[i] / (1 - rho ** k)] : [m[i], v[i]]
-      w[i] -= (0.01 * mean) / (Math.sqrt(square) + epsilon)
+      v[i] = rho * v[i] + (kind === 'adagrad' ? 1 : 1 - rho) * g[i] ** 2
+      u[i] = kind === 'amsgrad' ? Math.max(u[i], v[i]) : v[i]
+      const corrected = corrects ? m[i] / (1 - beta1 ** k) : m[i]
+      const ahead = ((1 - mu) * g[i]) / (1 - product) + (next * m[i]) / (1 - product * next)
+      const square = corrects ? u[i] / (1 - rho ** k) : u[i]
+      w[i] -= (0.01 * (kind === 'nadam' ? ahead : corrected)) / (Math.sqrt(square) + epsilon)
     }
     net.setWeights(unflatten(w, net.weights()))
   }
-  return v.map((value) => Math.sqrt(corrects ? value / (1 - rho ** 7) : value) + epsilon)
+  return u.map((value) => Math.sqrt(corrects ? value / (1 - rho ** 7) : value) + epsilon)
 }
 
 // ---------------------------------------------------------------------------------------------------- rules
@@ -279,13 +306,16 @@ t.test('rows: a sample, a list, all', async (t) => {
     await t.rejects(net.learningRateLimits(x, y, { rows } as object), { code: 'ERR_OPTION' })
 })
 
-t.test('nothing of the model changes, and every optimizer has a limit', async (t) => {
+t.test('nothing of the model changes, and every optimizer of a form has a limit', async (t) => {
   const net = new FNN({ inputs: INPUTS, layers: LAYERS.tanh, loss: 'mse', l2: 0.01, seed: 2, ...FLOAT64 })
   const before = flatten(net.weights())
   for (const optimizer of OPTIMIZERS) {
     const limits = await net.learningRateLimits(x, y, { optimizer })
     for (const [name, value] of Object.entries(limits)) t.ok(value > 0, `${optimizer.kind}: ${name} ${value}`)
   }
+  // A step of one length wherever it stands: it can be too long, but no rate makes it come to rest.
+  const { nextStep, stable, preconditionedSharpness } = await net.learningRateLimits(x, y, { optimizer: lion() })
+  t.ok(nextStep > 0 && Number.isNaN(stable) && Number.isNaN(preconditionedSharpness))
   await net.sharpness(x, y)
   t.same(flatten(net.weights()), before)
   await t.rejects(new FNN().sharpness(x, y), { code: 'ERR_STATE' })

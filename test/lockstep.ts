@@ -159,6 +159,10 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   momentum: { writes: vectors('g', 'm'), roundings: roundings(5), magnitude: 'terms' },
   scaleByAdam: { writes: vectors('g', 'm', 'v'), roundings: roundings(10), magnitude: 'terms' },
   scaleByRms: { writes: vectors('g', 'v'), roundings: roundings(8), magnitude: 'terms' },
+  scaleByAdagrad: { writes: vectors('g', 'v'), roundings: roundings(8), magnitude: 'terms' },
+  scaleByAmsgrad: { writes: vectors('g', 'm', 'v', 'most'), roundings: roundings(10), magnitude: 'terms' },
+  scaleByNadam: { writes: vectors('g', 'm', 'v'), roundings: roundings(12), magnitude: 'terms' },
+  signOfMomentum: { writes: vectors('g', 'm'), roundings: roundings(5), magnitude: 'terms' },
   decayWeights: { writes: vectors('w'), roundings: roundings(3), magnitude: 'result' },
   descend: { writes: vectors('w'), roundings: roundings(3), magnitude: 'terms' },
 }

@@ -173,6 +173,11 @@ const FACTORIES: readonly [name: string, make: (value: never) => unknown, allowe
   ['epsilon of adam', (v) => downhill.adam({ epsilon: v }), [0, 1.5, 3]],
   ['weightDecay of adamw', (v) => downhill.adamw({ weightDecay: v }), [0, 1.5, 3]],
   ['decay of rmsprop', (v) => downhill.rmsprop({ decay: v }), [0]],
+  ['initialAccumulator of adagrad', (v) => downhill.adagrad({ initialAccumulator: v }), [0, 1.5, 3]],
+  ['lrDecay of adagrad', (v) => downhill.adagrad({ lrDecay: v }), [0, 1.5, 3]],
+  ['beta2 of amsgrad', (v) => downhill.amsgrad({ beta2: v }), [0]],
+  ['momentumDecay of nadam', (v) => downhill.nadam({ momentumDecay: v }), [0, 1.5, 3]],
+  ['weightDecay of lion', (v) => downhill.lion({ weightDecay: v }), [0, 1.5, 3]],
 ]
 
 t.test('the factories', async (t) => {

@@ -4,8 +4,10 @@
  */
 import {
   type ActivationName,
+  adagrad,
   adam,
   adamw,
+  amsgrad,
   binaryCrossEntropy,
   crossEntropy,
   dense,
@@ -13,6 +15,7 @@ import {
   huber,
   mae,
   mse,
+  nadam,
   type OptimizerSpec,
   rmsprop,
   sgd,
@@ -27,6 +30,9 @@ export const OPTIMIZERS: readonly OptimizerSpec[] = [
   adamw(),
   rmsprop(),
   sgd({ weightDecay: 0.01 }),
+  adagrad(),
+  amsgrad(),
+  nadam(),
 ]
 const ACTIVATIONS: readonly ActivationName[] = [
   ...(['tanh', 'relu', 'gelu', 'sigmoid', 'softplus', 'silu', 'elu', 'leakyRelu', 'selu'] as const),

@@ -9,6 +9,7 @@ import { ACTIVATIONS } from '../activations'
 import { LOSS_KERNELS } from '../losses'
 import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey, type Table } from '../plan/plan'
 import { maskBits, maskKey } from '../random'
+import { nadamWeights } from '../step-form'
 import {
   affine,
   affineGradInput,
@@ -183,9 +184,9 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
-  account({ w, g, m, v, n, coupled, decay, corrected, epsilon }, memory) {
+  account({ w, g, m, v, most, n, coupled, decay, share, corrected, initial, epsilon }, memory) {
     const vg = memory.view(g, n)
-    const [vw, vm, vv] = [w, m, v].map((at) => memory.optional(at, n))
+    const [vw, vm, vv, vmost] = [w, m, v, most].map((at) => memory.optional(at, n))
     return (context) => {
       const c = corrected ? 1 - decay ** (context.step + 1) : 1
       let [gg, gm, gw, plain] = [0, 0, 0, 0]
@@ -193,7 +194,9 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
         const gi = vg[i]
         const wi = vw ? vw[i] : 0
         const joined = gi + coupled * wi
-        const scaled = vv ? gi / (Math.sqrt((decay * vv[i] + (1 - decay) * joined * joined) / c) + epsilon) : gi
+        const square = vv ? decay * vv[i] + share * joined * joined : 0
+        const u = vmost ? Math.max(vmost[i], square) : square
+        const scaled = vv ? gi / (Math.sqrt(u / c + initial) + epsilon) : gi
         gg += scaled * gi
         if (vm) gm += scaled * vm[i]
         gw += scaled * wi
@@ -244,6 +247,64 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
         const vi = decay * vv[i] + (1 - decay) * vg[i] * vg[i]
         vv[i] = vi
         vg[i] /= Math.sqrt(vi) + epsilon
+      }
+    }
+  },
+
+  scaleByAdagrad({ g, v, n, initial, epsilon, slowing }, memory) {
+    const [vg, vv] = [memory.view(g, n), memory.view(v, n)]
+    return ({ step }) => {
+      const c = 1 + slowing * step
+      for (let i = 0; i < n; i++) {
+        const vi = vv[i] + vg[i] * vg[i]
+        vv[i] = vi
+        vg[i] = vg[i] / (Math.sqrt(vi + initial) + epsilon) / c
+      }
+    }
+  },
+
+  scaleByAmsgrad({ g, m, v, most, n, beta1, beta2, epsilon }, memory) {
+    const [vg, vm, vv, vmost] = [g, m, v, most].map((at) => memory.view(at, n))
+    return ({ step }) => {
+      const c1 = 1 - beta1 ** (step + 1)
+      const c2 = 1 - beta2 ** (step + 1)
+      for (let i = 0; i < n; i++) {
+        const gi = vg[i]
+        const mi = beta1 * vm[i] + (1 - beta1) * gi
+        const vi = beta2 * vv[i] + (1 - beta2) * gi * gi
+        const largest = Math.max(vmost[i], vi)
+        vm[i] = mi
+        vv[i] = vi
+        vmost[i] = largest
+        vg[i] = mi / c1 / (Math.sqrt(largest / c2) + epsilon)
+      }
+    }
+  },
+
+  scaleByNadam({ g, m, v, n, beta1, beta2, epsilon, psi }, memory) {
+    const [vg, vm, vv] = [memory.view(g, n), memory.view(m, n), memory.view(v, n)]
+    const weights = nadamWeights(beta1, psi)
+    return ({ step }) => {
+      const c2 = 1 - beta2 ** (step + 1)
+      const c = weights(step + 1)
+      for (let i = 0; i < n; i++) {
+        const gi = vg[i]
+        const mi = beta1 * vm[i] + (1 - beta1) * gi
+        const vi = beta2 * vv[i] + (1 - beta2) * gi * gi
+        vm[i] = mi
+        vv[i] = vi
+        vg[i] = (c.gradient * gi + c.memory * mi) / (Math.sqrt(vi / c2) + epsilon)
+      }
+    }
+  },
+
+  signOfMomentum({ g, m, n, beta1, beta2 }, memory) {
+    const [vg, vm] = [memory.view(g, n), memory.view(m, n)]
+    return () => {
+      for (let i = 0; i < n; i++) {
+        const c = beta1 * vm[i] + (1 - beta1) * vg[i]
+        vm[i] = beta2 * vm[i] + (1 - beta2) * vg[i]
+        vg[i] = Math.sign(c)
       }
     }
   },

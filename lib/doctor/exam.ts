@@ -156,9 +156,6 @@ function firstSteps(loss: Float64Array, tolerance: number): FirstSteps {
 }
 
 function isPreconditioned(optimizer: OptimizerSpec): boolean {
-  const nowhere = { at: 0, length: 0 }
-  const site = { weights: nowhere, gradients: nowhere, state: () => 0 }
-  return optimizerRow(optimizer)
-    .passes(optimizer.settings, site)
-    .some(({ op }) => op.startsWith('scaleBy'))
+  const form = optimizerRow(optimizer).form(optimizer.settings)
+  return form === null || form.preconditioner !== null
 }

@@ -15,9 +15,10 @@
 import { DownhillError, expected, refuseUnknown } from '../errors'
 import { checkNumber, RANGES } from '../names'
 import type { Network } from '../network'
-import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer, type StepForm } from '../optimizers'
+import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } from '../optimizers'
 import { type Layout, pack, unpack } from '../plan/layout'
 import type { Dtype, Floats, Table } from '../plan/plan'
+import { dividing, divisor, type StepForm } from '../step-form'
 import { along, type Curvature, dot, withCurvature } from './curvature'
 import { largestEigenpairs } from './lanczos'
 import { firstRise } from './linesearch'
@@ -38,11 +39,17 @@ export interface LearningRateLimits {
   readonly nextStep: number
   /** The same by the quadratic model, 2·gᵀu / uᵀHu; may be off by a factor of 30. Infinity where that bends downward. */
   readonly nextStepQuadratic: number
-  /** The rate up to which a stationary point like this is stable; Infinity where there is no such limit. */
+  /**
+   * The rate up to which a stationary point like this is stable; Infinity where there is no such limit, NaN where the
+   * optimizer's steps do not shrink with the gradient, so that it comes to rest at no rate (lion, muon).
+   */
   readonly stable: number
   /** The largest eigenvalue of the objective's Hessian H. */
   readonly sharpness: number
-  /** The largest eigenvalue that decides `stable`, of P⁻¹H with coupled weight decay in H; the sharpness for plain sgd. */
+  /**
+   * The largest eigenvalue that decides `stable`, of P⁻¹H with coupled weight decay in H; the sharpness for plain sgd.
+   * NaN where `stable` is.
+   */
   readonly preconditionedSharpness: number
   /** uᵀHu / uᵀu. */
   readonly directionalSharpness: number
@@ -200,6 +207,7 @@ async function stability(
     return (await largestEigenpairs(operator, { k: 1, most: PRODUCTS, tolerance: TOLERANCE, seed })).values[0]
   }
   const sharpness = await largest((v) => curvature.product(v))
+  if (form === null) return { stable: Number.NaN, sharpness, preconditionedSharpness: Number.NaN }
   const P = preconditioner(form, layout, state, curvature)
   // P⁻¹H has the eigenvalues of P^(−½)·H·P^(−½), which is symmetric.
   const scale = P?.map((p) => 1 / Math.sqrt(p))
@@ -209,26 +217,27 @@ async function stability(
         return (await curvature.product(w)).map((Hw, i) => scale[i] * (Hw + form.coupledDecay * w[i]))
       })
     : sharpness + form.coupledDecay
-  const inverse = mu / row.threshold(settings) + form.decoupledDecay / 2
+  const inverse = mu / row.threshold(settings, (state?.steps ?? 0) + 1) + form.decoupledDecay / 2
   return { stable: inverse > 0 ? 1 / inverse : Number.POSITIVE_INFINITY, sharpness, preconditionedSharpness: mu }
 }
 
 /**
- * P, held as it is: √v̂ + ε of the state in hand. Before a first step there is none, and v̂ is taken as it will be once it
- * has settled at the present gradient: |g| + ε. null: the optimizer has none.
+ * P, held as it is: that of the state in hand. Before a first step there is none, and v̂ is taken as a running mean will
+ * be once it has settled at the present gradient, and as a sum will be after the first step: |g| + ε. null: the optimizer
+ * has none.
  */
 function preconditioner(
-  { preconditioner, coupledDecay }: StepForm,
+  { preconditioner: P, coupledDecay }: StepForm,
   layout: Layout,
   state: OptimizerState | null,
   { point, gradient }: Curvature,
 ): Float64Array | null {
-  if (preconditioner === null) return null
-  const { state: index, decay, isCorrected, epsilon } = preconditioner
-  if (state === null || state.steps === 0)
-    return gradient.map((g, i) => Math.abs(g + coupledDecay * point[i]) + epsilon)
+  if (P === null) return null
+  if (state === null || state.steps === 0) {
+    const settled = divisor({ ...P, isCorrected: false }, 1)
+    return gradient.map((g, i) => settled((g + coupledDecay * point[i]) ** 2))
+  }
   const { length } = layout.trainable
-  const v = pack(state.vectors.subarray(index * length, (index + 1) * length), layout)
-  const correction = isCorrected ? 1 - decay ** state.steps : 1
-  return v.map((value) => Math.sqrt(value / correction) + epsilon)
+  const from = dividing(P) * length
+  return pack(state.vectors.subarray(from, from + length), layout).map(divisor(P, state.steps))
 }

@@ -8,6 +8,7 @@ import type { Network } from '../network'
 import { optimizerRow } from '../optimizers'
 import { parameterised, type Tensor } from '../plan/layout'
 import type { Floats, Program, Range, Report } from '../plan/plan'
+import { dividing, divisor } from '../step-form'
 import type { Recorder } from '../train/history'
 import type { Watch } from '../train/job'
 import type { FitSettings } from '../train/options'
@@ -92,20 +93,22 @@ function measureTensor(
 ): Squares {
   const { gradients, state, trainable } = engine.plan
   const form = optimizerRow(optimizer).form(optimizer.settings)
-  const { preconditioner: P, coupledDecay, decoupledDecay } = form
-  const c = form.gradient(1)
-  const vHat = P?.isCorrected ? 1 - P.decay : 1
+  // Of a step without a form the gradient is not told, but what it moved is: weightDecay is decoupled there.
+  const untold = { preconditioner: null, coupledDecay: 0, decoupledDecay: optimizer.settings.weightDecay ?? 0 }
+  const { preconditioner: P, coupledDecay, decoupledDecay } = form ?? untold
+  const c = form === null ? Number.NaN : form.gradient(1)
+  const divisorOf = P && divisor(P, 1)
   const size = tensor.spec.rows * tensor.spec.columns
   let [gradient, update, weight, seen] = [0, 0, 0, 0]
   for (const { at, length } of blocksOf(tensor.at, size)) {
     const read = (from: number): Floats => engine.read({ at: from + at, length })
     const u = read(gradients.at)
     const w = read(0)
-    const v = P && isMade ? read(state.at + P.state * trainable.length) : null
+    const v = P && isMade ? read(state.at + dividing(P) * trainable.length) : null
     for (let i = 0; i < length; i++) {
       // Δw = −η·(u + μ·w) with u = P⁻¹·c·(g + λ·w), no memory yet; after it stands w + Δw. A refused step left g.
       const before = isMade ? (w[i] + learningRate * u[i]) / (1 - learningRate * decoupledDecay) : w[i]
-      const p = v && P ? Math.sqrt(v[i] / vHat) + P.epsilon : 1
+      const p = v && divisorOf ? divisorOf(v[i]) : 1
       const g = isMade ? (u[i] * p) / c - coupledDecay * before : u[i]
       gradient += g * g
       update += (w[i] - before) ** 2

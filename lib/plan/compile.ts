@@ -327,22 +327,26 @@ function account({ layout, options, gradients, state }: Site): Instruction[] {
   const { optimizer, accounts } = options
   if (!accounts || optimizer === undefined) return []
   const form = optimizerRow(optimizer).form(optimizer.settings)
+  if (form === null) return []
   const { memory, preconditioner: P, coupledDecay, decoupledDecay } = form
   const decays = coupledDecay > 0 || decoupledDecay > 0
   if (memory === null && P === null && !decays) return []
   const n = layout.trainable.length
-  const vector = (of: { readonly state: number } | null): number => (of === null ? -1 : state.at + of.state * n)
+  const vector = (i: number | null | undefined): number => (typeof i === 'number' ? state.at + i * n : -1)
   return [
     {
       op: 'account',
       w: decays ? layout.trainable.at : -1,
       g: gradients.at,
-      m: vector(memory),
-      v: vector(P),
+      m: vector(memory?.state),
+      v: vector(P?.state),
+      most: vector(P?.largest),
       n,
       coupled: coupledDecay,
       decay: P?.decay ?? 0,
+      share: P?.share ?? 0,
       corrected: Number(P?.isCorrected ?? false),
+      initial: P?.initial ?? 0,
       epsilon: P?.epsilon ?? 0,
     },
   ]

@@ -85,10 +85,10 @@ export const OPS = {
   },
   account: {
     scope: 'step',
-    operands: ['w', 'g', 'm', 'v', 'n', 'coupled', 'decay', 'corrected', 'epsilon'],
+    operands: ['w', 'g', 'm', 'v', 'most', 'n', 'coupled', 'decay', 'share', 'corrected', 'initial', 'epsilon'],
     synopsis:
-      'sums = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1)) + ε, ' +
-      'u = decay·v + (1−decay)·(g + coupled·w)²   (k = step + 1; w −1, m −1: 0)',
+      'sums = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1) + initial) + ε, ' +
+      'u = max(most, decay·v + share·(g + coupled·w)²)   (k = step + 1; w −1, m −1, most −1: 0)',
   },
   coupleDecay: { scope: 'step', operands: ['w', 'g', 'n', 'lambda'], synopsis: 'g += lambda·w' },
   momentum: {
@@ -105,6 +105,28 @@ export const OPS = {
     scope: 'step',
     operands: ['g', 'v', 'n', 'decay', 'epsilon'],
     synopsis: 'v = decay·v + (1−decay)·g²;  g = g / (√v + ε)',
+  },
+  scaleByAdagrad: {
+    scope: 'step',
+    operands: ['g', 'v', 'n', 'initial', 'epsilon', 'slowing'],
+    synopsis: 'v += g²;  g = g / (√(v + initial) + ε) / (1 + slowing·step)',
+  },
+  scaleByAmsgrad: {
+    scope: 'step',
+    operands: ['g', 'm', 'v', 'most', 'n', 'beta1', 'beta2', 'epsilon'],
+    synopsis: 'as scaleByAdam, with most = max(most, v) in place of v under the root',
+  },
+  scaleByNadam: {
+    scope: 'step',
+    operands: ['g', 'm', 'v', 'n', 'beta1', 'beta2', 'epsilon', 'psi'],
+    synopsis:
+      'm, v as scaleByAdam;  g = ((1−μ_k)/(1−Π_k)·g + μ_k+1/(1−Π_k+1)·m) / (√(v/(1−β2^k)) + ε), ' +
+      'μ_k = β1·(1 − ½·0.96^(k·psi)), Π_k = μ_1 ⋯ μ_k   (k = step + 1)',
+  },
+  signOfMomentum: {
+    scope: 'step',
+    operands: ['g', 'm', 'n', 'beta1', 'beta2'],
+    synopsis: 'c = β1·m + (1−β1)·g;  m = β2·m + (1−β2)·g;  g = c > 0 ? 1 : c < 0 ? −1 : c',
   },
   decayWeights: {
     scope: 'step',

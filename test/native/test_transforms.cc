@@ -88,11 +88,67 @@ TEST(transformsAreTheirFormulas) {
         x[0] /= std::sqrt(x[1]) + 1e-3;
       });
   holds(
+      2, 2,
+      [](const Transforms& t, Vectors& x) {
+        t.scaleByAdagrad(x[0].data(), x[1].data(), x[0].size(), 0.1f, 1e-3f, 0.5f);
+      },
+      [](std::vector<double>& x) {
+        x[1] += x[0] * x[0];
+        x[0] = x[0] / (std::sqrt(x[1] + 0.1) + 1e-3) / 2;
+      });
+  holds(
+      4, 12,
+      [](const Transforms& t, Vectors& x) {
+        const AdamConstants c = adamConstants(0.9, 0.5, 1e-3, 3);
+        t.scaleByAmsgrad(x[0].data(), x[1].data(), x[2].data(), x[3].data(), x[0].size(), c);
+      },
+      [](std::vector<double>& x) {
+        x[1] = 0.9 * x[1] + 0.1 * x[0];
+        x[2] = 0.5 * x[2] + 0.5 * x[0] * x[0];
+        x[3] = std::fmax(x[3], x[2]);
+        x[0] = x[1] / (1 - std::pow(0.9, 3)) / (std::sqrt(x[3] / (1 - std::pow(0.5, 3))) + 1e-3);
+      });
+  holds(
+      3, 4,
+      [](const Transforms& t, Vectors& x) {
+        const AdamConstants c = adamConstants(0.9, 0.999, 1e-3, 3);
+        t.scaleByNadam(x[0].data(), x[1].data(), x[2].data(), x[0].size(), c, {0.6f, 0.7f});
+      },
+      [](std::vector<double>& x) {
+        x[1] = 0.9 * x[1] + 0.1 * x[0];
+        x[2] = 0.999 * x[2] + 0.001 * x[0] * x[0];
+        x[0] = (0.6 * x[0] + 0.7 * x[1]) / (std::sqrt(x[2] / (1 - std::pow(0.999, 3))) + 1e-3);
+      });
+  holds(
+      2, 0,
+      [](const Transforms& t, Vectors& x) {
+        t.signOfMomentum(x[0].data(), x[1].data(), x[0].size(), 0.9f, 0.1f, 0.99f, 0.01f);
+      },
+      [](std::vector<double>& x) {
+        const double c = 0.9 * x[1] + 0.1 * x[0];
+        x[1] = 0.99 * x[1] + 0.01 * x[0];
+        x[0] = c > 0 ? 1 : c < 0 ? -1 : c;
+      });
+  holds(
       2, 0, [](const Transforms& t, Vectors& x) { t.descend(x[0].data(), x[1].data(), x[0].size(), 0.1f); },
       [](std::vector<double>& x) { x[0] -= 0.1f * x[1]; });
   holds(
       1, 0, [](const Transforms& t, Vectors& x) { t.shrink(x[0].data(), x[0].size(), 0.1f); },
       [](std::vector<double>& x) { x[0] -= 0.1f * x[0]; });
+}
+
+// Whatever was asked for before.
+TEST(nadamsWeightsAreThoseOfTheStep) {
+  NadamWeights weights(0.9, 0.004);
+  double product = 1;
+  const auto mu = [](double k) { return 0.9 * (1 - 0.5 * std::pow(0.96, k * 0.004)); };
+  for (int k = 1; k <= 20; ++k) {
+    product *= mu(k);
+    CHECK_NEAR(weights.at(k).gradient, (1 - mu(k)) / (1 - product), 1e-7);
+    CHECK_NEAR(weights.at(k).memory, mu(k + 1) / (1 - product * mu(k + 1)), 1e-7);
+  }
+  NadamWeights fresh(0.9, 0.004);
+  CHECK(fresh.at(7).memory == weights.at(7).memory && fresh.at(9).gradient == weights.at(9).gradient);
 }
 
 TEST(sumsOfSquaresAreInDouble) {
@@ -111,16 +167,18 @@ TEST(sumsOfSquaresAreInDouble) {
 }
 
 TEST(accountsAreTheSameInAllSets) {
-  const AccountConstants c{0.1f, 0.9f, 0.1f, 2.5f, 1e-3f};
+  const AccountConstants c{0.1f, 0.9f, 0.1f, 2.5f, 0.2f, 1e-3f};
   for (const size_t n : kSizes) {
-    const std::vector<std::vector<float>> x = vectorsOf(4, n, 8);
-    const float *w = x[0].data(), *g = x[1].data(), *m = x[2].data(), *v = x[3].data();
-    for (const int present : {0, 1, 2, 4, 7}) {
+    const std::vector<std::vector<float>> x = vectorsOf(5, n, 24);
+    const float *w = x[0].data(), *g = x[1].data(), *m = x[2].data(), *v = x[3].data(), *most = x[4].data();
+    for (const int present : {0, 1, 2, 4, 7, 12, 15}) {
       double expected[4] = {}, size[4] = {};
       for (size_t i = 0; i < n; ++i) {
         const double wi = (present & 1) != 0 ? w[i] : 0, mi = (present & 2) != 0 ? m[i] : 0;
         const double joined = g[i] + 0.1 * wi;
-        const double p = (present & 4) != 0 ? std::sqrt((0.9 * v[i] + 0.1 * joined * joined) * 2.5) + 1e-3 : 1;
+        double u = 0.9 * v[i] + 0.1 * joined * joined;
+        if ((present & 8) != 0) u = std::fmax(u, most[i]);
+        const double p = (present & 4) != 0 ? std::sqrt(u * 2.5 + 0.2) + 1e-3 : 1;
         const double terms[] = {g[i] / p * g[i], g[i] / p * mi, g[i] / p * wi, g[i] * wi};
         for (int s = 0; s < 4; ++s) expected[s] += terms[s], size[s] += std::fabs(terms[s]);
       }
@@ -129,7 +187,7 @@ TEST(accountsAreTheSameInAllSets) {
         if (!runs(set)) continue;
         double sums[4];
         transformsOf(set).account((present & 1) != 0 ? w : nullptr, g, (present & 2) != 0 ? m : nullptr,
-                                  (present & 4) != 0 ? v : nullptr, n, c, sums);
+                                  (present & 4) != 0 ? v : nullptr, (present & 8) != 0 ? most : nullptr, n, c, sums);
         if (set == kSets[0]) std::copy(sums, sums + 4, first);
         for (int s = 0; s < 4; ++s) {
           CHECK(sums[s] == first[s]);
