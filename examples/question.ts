@@ -428,7 +428,7 @@ async function main(): Promise<void> {
     ...SWEEP,
   })
   const right = rates.runs.filter(({ predicted, outcome }) => predicted === outcome).length
-  const swept = `Of ${rates.runs.length} runs of the scaled start over rates and initial scales, ${right} became what their first fifth said.`
+  const swept = `Of ${rates.runs.length} runs of the scaled start over rates and initial scales, ${right} became what two fifths of them, run before on a copy, had foretold.`
   for (const sentence of gradients) say(sentence, '  ')
   for (const sentence of regularised) say(sentence, '  ')
   console.log(`\n${rates.plot()}\n`)

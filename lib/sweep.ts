@@ -1,17 +1,21 @@
 /**
  * Sweeps: one program over rates × initial scales × seeds, every run classified by what became of it.
  *
- * The runs go on side by side, as many as there are cores, one thread each. Each is judged twice: from its first fifth,
- * which is the prediction, and from all of it. A run that has certainly left for infinity is ended there. It trains and
- * sorts; why a run did what it did is the doctor's business.
+ * The runs go on side by side, as many as there are cores, one thread each. What becomes of each is foretold first, from
+ * two fifths of it run on a copy (doctor/forecast.ts), then run and judged; of mini-batches by the loss of a fixed sample.
+ * A run that has certainly left for infinity is ended there. It trains and sorts; why a run did what it did is the
+ * doctor's business.
  */
 import { extname } from 'node:path'
 import { physicalCores } from './backends/cores'
 import { blueprint, knownOf } from './build'
 import { encodePair, fitCodec } from './data/codec'
-import type { Inputs } from './data/matrix'
-import { inferCoding, readPair, type Targets } from './data/targets'
+import { type Inputs, selectRows } from './data/matrix'
+import { inferCoding, readPair, selectTargets, type Targets } from './data/targets'
+import { FORESEEN, forecast, STRIDE } from './doctor/forecast'
 import { chanceLoss, classify, type Outcome, TOLERANCE } from './doctor/outcome'
+import { sample } from './doctor/sample'
+import { asInputs, asTargets, type Program } from './doctor/subject'
 import { expected, refuseUnknown } from './errors'
 import { FNN } from './fnn'
 import { lossRow } from './losses'
@@ -19,7 +23,8 @@ import { checkNumber, RANGES } from './names'
 import { type ModelOptions, readModelOptions } from './options'
 import { alike, lossChart, writeChart, writePage } from './plot'
 import { renderHeat } from './plot/heat'
-import { drawSeed } from './random'
+import { drawSeed, random } from './random'
+import type { Callback } from './train/callbacks'
 import type { History } from './train/history'
 import type { FitOptions } from './train/options'
 
@@ -41,7 +46,7 @@ export interface SweepRun {
   readonly initScale: number
   readonly seed: number
   readonly loss: Float64Array
-  /** The class of the run's first fifth, before the rest was seen. */
+  /** The class foretold from two fifths of the run, before it was run. */
   readonly predicted: Outcome
   readonly outcome: Outcome
   readonly status: History['status']
@@ -56,10 +61,10 @@ export interface Sweep {
   plot(path?: string): string
 }
 
-/** Part of a run from which its outcome is predicted. */
-const PREFIX = 0.2
-/** Fewer losses predict nothing. */
+/** Fewer losses foretell nothing. */
 const LEAST = 10
+/** Rows that curvature is measured on, and a mini-batch run judged by. */
+const SAMPLE_ROWS = 1024
 /** A loss this many times its first one, after as many rises without a fall, does not come back (growth is geometric). */
 const GONE = { times: 1e6, rises: 10 }
 
@@ -79,45 +84,118 @@ export async function sweep(options: SweepOptions): Promise<Sweep> {
       Array.from({ length: count }, (_, i) => ({ learningRate, initScale, seed: (first + i) >>> 0 })),
     ),
   )
-  const chance = chanceOf(model, x, y)
+  const data = readData(model, x, y)
   const runs: SweepRun[] = new Array(asked.length)
   let next = 0
   const worker = async (): Promise<void> => {
     while (next < asked.length) {
       const at = next++
       const { learningRate, initScale, seed } = asked[at]
-      const net = new FNN({ threads: 1, ...model, initScale, seed })
-      const run = net.fit(x, y, {
-        ...fit,
-        plot: false,
-        dispLoss: 0,
-        ...(learningRate !== undefined && { learningRate }),
-      })
-      let [start, rose, before] = [Number.NaN, 0, Number.POSITIVE_INFINITY]
-      for await (const { loss } of run) {
-        if (Number.isNaN(start)) start = loss
-        rose = loss > before ? rose + 1 : 0
-        before = loss
-        if (rose >= GONE.rises && loss > GONE.times * Math.abs(start)) run.stop()
+      const program: Program = {
+        model: { threads: 1, ...model, initScale, seed },
+        fit: { ...fit, plot: false, dispLoss: 0, ...(learningRate !== undefined && { learningRate }) },
       }
-      const history = await run
-      const rate = learningRate ?? history.learningRate[0]
-      runs[at] = judged(history, { learningRate: rate, initScale, seed }, chance, model.dtype)
+      const predicted = await foretold(program, data)
+      const [history, losses] = await ran(new FNN(program.model), 'fit', program.fit, data)
+      runs[at] = {
+        learningRate: learningRate ?? history.learningRate[0],
+        initScale,
+        seed,
+        loss: history.loss,
+        predicted,
+        outcome: classify(losses, data),
+        status: history.status,
+      }
     }
   }
   await Promise.all(Array.from({ length: Math.min(asked.length, physicalCores()) }, worker))
   return { runs, plot: (path) => plotSweep(runs, path) }
 }
 
-/** The loss of the best prediction that does not look at x. */
-function chanceOf(model: ModelOptions, x: Inputs, y: Targets): number {
+// ---------------------------------------------------------------------------------------------------- one run
+
+/** What all runs of a sweep share: the data, and by what a run is judged. */
+interface Data {
+  readonly x: Inputs
+  readonly y: Targets
+  readonly rows: number
+  /** Rows that runs of mini-batches are judged by. */
+  readonly sample: { readonly x: Inputs; readonly y: Targets }
+  readonly tolerance: number
+  /** The loss of the best prediction that does not look at x. */
+  readonly chance: number
+}
+
+function readData(model: ModelOptions, x: Inputs, y: Targets): Data {
   const config = readModelOptions(model)
   const known = knownOf(config)
   const pair = readPair(x, y, { inputs: config.inputs ?? undefined, outputs: known.outputs, dtype: config.dtype })
   const coding = inferCoding(pair.targets, known)
   const { loss } = blueprint(config, pair.features.columns, coding)
   const codec = fitCodec(pair, coding, config.standardize)
-  return chanceLoss(loss, encodePair(codec, pair, lossRow(loss).classTargets, config.dtype))
+  const chance = chanceLoss(loss, encodePair(codec, pair, lossRow(loss).classTargets, config.dtype))
+  const { rows } = pair.features
+  const picked = sample(rows, SAMPLE_ROWS, random(config.seed, 'sample'))
+  const judges = {
+    x: asInputs(selectRows(pair.features, picked)),
+    y: asTargets(selectTargets(pair.targets, picked)),
+  }
+  return { x, y, rows, sample: judges, tolerance: TOLERANCE[config.dtype], chance }
+}
+
+/** Options under which a training is foretold: what only looks at it, or ends it early, is left away. */
+const UNWATCHED: FitOptions = { plot: false, dispLoss: 0, callbacks: [], validation: undefined, keep: 'last' }
+
+/**
+ * Trains, and returns the losses to judge it by: its own where each step sees all rows, else those of the sample, before
+ * the first epoch and after each.
+ */
+async function ran(net: FNN, call: 'fit' | 'partialFit', fit: FitOptions, data: Data): Promise<[History, number[]]> {
+  const { x, y, sample } = data
+  const batch = fit.batchSize ?? 'full'
+  const isFull = batch === 'full' || batch >= data.rows
+  const losses: number[] = []
+  const look = (): void => void losses.push(net.loss(sample.x, sample.y))
+  const watch: Callback = { onTrainBegin: look, onEpochEnd: look }
+  const run = net[call](x, y, isFull ? fit : { ...fit, callbacks: [fit.callbacks ?? [], watch].flat() })
+  let [start, rose, before] = [Number.NaN, 0, Number.POSITIVE_INFINITY]
+  for await (const { loss } of run) {
+    if (Number.isNaN(start)) start = loss
+    rose = loss > before ? rose + 1 : 0
+    before = loss
+    if (rose >= GONE.rises && loss > GONE.times * Math.abs(start)) run.stop()
+  }
+  const history = await run
+  // A diverged run ends with the loss that says so.
+  return [history, isFull || history.status === 'diverged' ? [...history.loss] : losses]
+}
+
+/** What the run will become, from runs of its beginning on copies. */
+async function foretold({ model, fit }: Program, data: Data): Promise<Outcome> {
+  const { epochs = 100, optimizer } = fit
+  const beginning = Math.max(LEAST, Math.ceil(FORESEEN * epochs))
+  const middle = beginning >> 1
+  const net = new FNN(model)
+  const losses: number[] = []
+  const ratios: number[] = []
+  let rate = 0
+  for (const part of [middle, beginning - middle]) {
+    const [{ status, learningRate }, seen] = await ran(net, 'partialFit', { ...fit, ...UNWATCHED, epochs: part }, data)
+    losses.push(...seen)
+    if (status !== 'completed') return 'diverging'
+    const limits = net.learningRateLimits(data.x, data.y, { optimizer, rows: Math.min(data.rows, SAMPLE_ROWS) })
+    rate = learningRate[learningRate.length - 1]
+    // Not every optimizer has a stable rate, nor is one finite wherever a loss is.
+    ratios.push(rate / (await limits.then(({ stable }) => stable).catch(() => Number.NaN)))
+  }
+  const coarse = async (): Promise<number[]> => {
+    const fewer = Math.max(LEAST, Math.round(epochs / STRIDE))
+    const strides = { ...fit, ...UNWATCHED, epochs: fewer, learningRate: STRIDE * rate }
+    return (await ran(new FNN(model), 'fit', strides, data))[1]
+  }
+  const [before, now] = ratios
+  const { tolerance, chance } = data
+  return forecast({ losses, steps: epochs, ratios: [before, now], tolerance, chance, coarse })
 }
 
 function readList(
@@ -128,23 +206,6 @@ function readList(
   if (value === undefined) return null
   if (!Array.isArray(value) || value.length === 0) throw expected('a list of numbers', name, value)
   return value.map((v, i) => checkNumber(v, range, `${name}[${i}]`))
-}
-
-function judged(
-  { loss, status }: History,
-  run: Pick<SweepRun, 'learningRate' | 'initScale' | 'seed'>,
-  chance: number,
-  dtype: ModelOptions['dtype'] = 'float32',
-): SweepRun {
-  const tolerance = TOLERANCE[dtype]
-  const prefix = loss.subarray(0, Math.max(LEAST, Math.ceil(PREFIX * loss.length)))
-  return {
-    ...run,
-    loss,
-    predicted: classify(prefix, { tolerance, chance }),
-    outcome: classify(loss, { tolerance, chance }),
-    status,
-  }
 }
 
 const LETTERS: { readonly [O in Outcome]: string } = {
@@ -185,7 +246,7 @@ function plotSweep(runs: readonly SweepRun[], path?: string): string {
   return writePage(
     {
       title: map.title,
-      text: [`${runs.length} runs; the class seen in the first fifth of a run was the final one in ${right}.`],
+      text: [`${runs.length} runs; ${right} became what two fifths of them, run before on a copy, had foretold.`],
       sections: [
         {
           heading: 'Outcomes',

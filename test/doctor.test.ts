@@ -10,6 +10,7 @@ import t from 'tap'
 import { chanceLoss, classify } from '../lib/doctor/outcome'
 import { HEALTHY, OPEN, SICK } from './doctor/cases'
 import { diagnoseProgram, tallyOf } from './doctor/score'
+import { foreseen } from './outcomes'
 
 const steps = (n: number, loss: (i: number) => number): number[] => Array.from({ length: n }, (_, i) => loss(i))
 
@@ -69,6 +70,29 @@ t.test('a sweep finds where w² diverges', async (t) => {
   t.ok(existsSync(path))
   t.match(readFileSync(path, 'utf8'), /diverging/)
   await t.rejects(sweep({ x: [1], y: [1], learningRate: [] }), { code: 'ERR_OPTION' })
+})
+
+t.test('most outcomes are foretold', async (t) => {
+  const runs = await Promise.all(Array.from({ length: 24 }, (_, number) => foreseen(number)))
+  const right = runs.filter(({ predicted, outcome }) => predicted === outcome).length
+  t.ok(right >= 20, `${right} of 24`)
+  t.ok(new Set(runs.map(({ outcome }) => outcome)).size >= 4, 'of different kinds')
+})
+
+t.test('a sweep of mini-batches is judged by a fixed sample', async (t) => {
+  const x = steps(64, (i) => i / 32 - 1)
+  const { runs } = await sweep({
+    model: { hidden: [], inputs: 1, outputs: 1, task: 'regression', seed: 1 },
+    fit: { epochs: 30, batchSize: 4 },
+    x,
+    y: x.map((v) => 2 * v),
+    learningRate: [0.01, 3],
+  })
+  t.same(
+    runs.map(({ outcome }) => outcome),
+    ['monotone', 'diverging'],
+    'the mean over the batches of an epoch would be that of many weights',
+  )
 })
 
 t.test('a bare curve tells little, and says so', async (t) => {
