@@ -109,9 +109,16 @@ export function toProbabilities({ model, loss }: Blueprint, outputs: Floats): Fl
 }
 
 /** The loss of outputs in the caller's units, by the specification's own kernel. */
-export function lossOf({ model, loss }: Blueprint, { y, rows, targets }: Table, outputs: Floats): number {
+export function lossOf({ model, loss }: Blueprint, { y, rows, targets: T, weights }: Table, outputs: Floats): number {
   const { kernel, scale, overRows, parameter } = placeLoss(loss, outputActivation(model))
   const O = outputs.length / rows
-  const s = overRows ? scale(O) / rows : scale(O)
-  return (LOSS_KERNELS.get(kernel) as LossKernel).compute(outputs, y as Floats, null, rows, O, targets, s, parameter)
+  const total = weights ? weights.reduce((sum, weight) => sum + weight, 0) : rows
+  const s = overRows ? scale(O) / total : scale(O)
+  const { compute } = LOSS_KERNELS.get(kernel) as LossKernel
+  if (!weights) return compute(outputs, y as Floats, null, rows, O, T, s, parameter)
+  const row = (v: Floats, r: number, columns: number): Floats => v.subarray(r * columns, (r + 1) * columns)
+  return weights.reduce(
+    (sum, weight, r) => sum + compute(row(outputs, r, O), row(y as Floats, r, T), null, 1, O, T, s * weight, parameter),
+    0,
+  )
 }

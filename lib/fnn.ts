@@ -20,6 +20,7 @@ import {
   type Targets,
   type Task,
 } from './data/targets'
+import { readWeights, type SampleWeights, weighClasses } from './data/weights'
 import { diagnose } from './doctor/diagnose'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
 import {
@@ -70,6 +71,12 @@ export interface Evaluation {
   /** Share of the variance explained; of a regression. */
   readonly r2?: number
   readonly [metric: string]: number | undefined
+}
+
+/** What may be said of the rows that are measured. */
+export interface RowOptions {
+  /** How much each row counts, ≥ 0; as in `fit`. @default 1 each */
+  sampleWeight?: SampleWeights
 }
 
 /** A network, and how data go into it and come out. */
@@ -210,10 +217,12 @@ export class FNN<L extends Label = Label> {
     const [isAsync, keepsState] = [call !== 'fitSync', call === 'partialFit']
     if (typeof settings.plot === 'string') checkPlotPath(settings.plot)
     const { standardize, dtype } = this.#config
-    const pair = this.#read(x, y)
+    const pair = this.#read(x, y, settings)
     const coding = this.#built?.codec?.coding ?? inferCoding(pair.targets, this.#known())
-    const [train, held] = this.#split(pair, coding, settings)
-    const codec = this.#built?.codec ?? fitCodec(train, coding, standardize)
+    const [drawn, held] = this.#split(pair, coding, settings)
+    const { sampleWeight = null, targets } = drawn
+    const train = { ...drawn, sampleWeight: weighClasses(sampleWeight, targets, coding, settings.classWeight) }
+    const codec = this.#built?.codec ?? fitCodec(drawn, coding, standardize)
     const plans = this.#built?.blueprint ?? blueprint(this.#config, train.features.columns, coding)
     const form = lossRow(plans.loss).classTargets
     const table = encodePair(codec, train, form, dtype)
@@ -309,10 +318,11 @@ export class FNN<L extends Label = Label> {
   }
 
   /** Loss, and accuracy (classes) or r2 (regression). */
-  evaluate(x: Inputs, y: Targets): Evaluation {
+  evaluate(x: Inputs, y: Targets, options: RowOptions = {}): Evaluation {
+    refuseUnknown(options, ['sampleWeight'], 'evaluate')
     const { network, blueprint: plans, codec } = this.#requireCodec('evaluate', y)
     const { dtype } = this.#config
-    const pair = this.#read(x, y)
+    const pair = this.#read(x, y, options)
     const form = lossRow(plans.loss).classTargets
     const table = encodePair(codec, pair, form, dtype)
     const report = network.evaluate(table)
@@ -324,14 +334,16 @@ export class FNN<L extends Label = Label> {
   }
 
   /** The loss as configured, in the model's units: no penalty, no dropout. */
-  loss(x: Inputs, y: Targets): number {
-    return this.#requireBuilt('loss').network.evaluate(this.#table(x, y, 'loss')).loss[0]
+  loss(x: Inputs, y: Targets, options: RowOptions = {}): number {
+    refuseUnknown(options, ['sampleWeight'], 'loss')
+    return this.#requireBuilt('loss').network.evaluate(this.#table(x, y, 'loss', options)).loss[0]
   }
 
   /** The loss as `loss` gives it, and its gradient, a copy, one entry a parameterised layer. */
-  gradients(x: Inputs, y: Targets): { loss: number; layers: LayerParameters[] } {
+  gradients(x: Inputs, y: Targets, options: RowOptions = {}): { loss: number; layers: LayerParameters[] } {
+    refuseUnknown(options, ['sampleWeight'], 'gradients')
     const { network } = this.#requireBuilt('gradients')
-    const { loss, gradient } = network.gradient(this.#table(x, y, 'gradients'))
+    const { loss, gradient } = network.gradient(this.#table(x, y, 'gradients', options))
     return { loss, layers: readParameters(gradient, network.layout) }
   }
 
@@ -355,11 +367,11 @@ export class FNN<L extends Label = Label> {
    */
   async diagnose(x: Inputs, y: Targets, options: DiagnoseOptions = {}): Promise<Diagnosis> {
     const { fit, settings, history, theirs, budget } = readDiagnoseOptions(options)
-    const { features, targets } = this.#read(x, y)
+    const { features, targets, sampleWeight = null } = this.#read(x, y, settings)
     const isDrawn = this.#drawnBy === this.seed || this.#epochs > 0
     const weights = this.#built && !isDrawn ? this.weights() : null
     const model = { ...this.#options, seed: this.seed }
-    const subject = { model, fit, features, targets, weights, train: FNN.#train }
+    const subject = { model, fit, features, targets, sampleWeight, weights, train: FNN.#train }
     const check = theirs === undefined ? null : await this.checkGradients(x, y, { theirs })
     return diagnose(subject, { settings, history, budget, check })
   }
@@ -369,7 +381,8 @@ export class FNN<L extends Label = Label> {
     const net = new FNN({ threads: 1, ...model })
     if (weights) {
       // One step at rate 0 builds the network; it is not an epoch of the run.
-      await net.fit(x, y, { epochs: 1, learningRate: 0 })
+      const { sampleWeight } = fit
+      await net.fit(x, y, { epochs: 1, learningRate: 0, ...(sampleWeight && { sampleWeight }) })
       net.setWeights(weights)
       net.#epochs = 0
     }
@@ -383,7 +396,7 @@ export class FNN<L extends Label = Label> {
       network,
       blueprint,
       coding: codec.coding,
-      table: net.#table(x, y, 'diagnose'),
+      table: net.#table(x, y, 'diagnose', fit),
       score(x, y) {
         const { accuracy, r2 = Number.NaN } = net.evaluate(x, y)
         return accuracy ?? r2
@@ -460,10 +473,11 @@ export class FNN<L extends Label = Label> {
    * Whether the gradient is right: the model's own against centred differences in float64, or, with `theirs`, one
    * computed elsewhere at `weights()` against ours, with the fault named where it can be told.
    */
-  async checkGradients(x: Inputs, y: Targets, options?: GradientCheckOptions): Promise<GradientCheck> {
+  async checkGradients(x: Inputs, y: Targets, options: GradientCheckOptions & RowOptions = {}): Promise<GradientCheck> {
+    const { sampleWeight, ...rest } = options
     const { network, blueprint: plans, codec } = this.#requireCodec('checkGradients', y)
-    const table = this.#table(x, y, 'checkGradients', 'float64')
-    return checkGradients({ network, blueprint: plans, codec, table, seed: this.seed }, options)
+    const table = this.#table(x, y, 'checkGradients', { sampleWeight }, 'float64')
+    return checkGradients({ network, blueprint: plans, codec, table, seed: this.seed }, rest)
   }
 
   /**
@@ -471,23 +485,29 @@ export class FNN<L extends Label = Label> {
    * the weights as they are at the call. Full-batch descent on a quadratic is stable below a rate of 2 / values[0].
    * Rejects with ERR_DIVERGED where the objective or its derivatives are not finite.
    */
-  async sharpness(x: Inputs, y: Targets, options: SharpnessOptions = {}): Promise<Sharpness> {
-    const settings = readSharpnessOptions(options)
+  async sharpness(x: Inputs, y: Targets, options: SharpnessOptions & RowOptions = {}): Promise<Sharpness> {
+    const { sampleWeight, ...rest } = options
+    const settings = readSharpnessOptions(rest)
     const { network } = this.#requireBuilt('sharpness')
-    return sharpness(network, this.#table(x, y, 'sharpness'), settings, this.seed)
+    return sharpness(network, this.#table(x, y, 'sharpness', { sampleWeight }), settings, this.seed)
   }
 
   /**
    * The learning rates that the next step and a neighbourhood allow an optimizer: with the state that a partialFit kept
    * for it, else before its first step. Objective, weights and rejections are those of `sharpness`.
    */
-  async learningRateLimits(x: Inputs, y: Targets, options: LimitOptions = {}): Promise<LearningRateLimits> {
-    const { optimizer: asked, rows } = readLimitOptions(options)
+  async learningRateLimits(
+    x: Inputs,
+    y: Targets,
+    options: LimitOptions & RowOptions = {},
+  ): Promise<LearningRateLimits> {
+    const { sampleWeight, ...rest } = options
+    const { optimizer: asked, rows } = readLimitOptions(rest)
     const { network } = this.#requireBuilt('learningRateLimits')
     const optimizer = asked ?? this.#carried?.optimizer ?? readOptimizer('sgd')
     const carried = this.#carriedFor(optimizer)
     const state = carried && { vectors: carried.state, steps: carried.steps }
-    const table = takeRows(this.#table(x, y, 'learningRateLimits'), rows, this.seed)
+    const table = takeRows(this.#table(x, y, 'learningRateLimits', { sampleWeight }), rows, this.seed)
     return learningRateLimits(network, table, optimizer, state, this.seed)
   }
 
@@ -503,10 +523,16 @@ export class FNN<L extends Label = Label> {
     return this.#built ? { ...known, outputs: this.#built.network.outputs } : known
   }
 
-  #read(x: unknown, y: unknown, dtype = this.#config.dtype): Pair {
+  #read(
+    x: unknown,
+    y: unknown,
+    { sampleWeight }: { readonly sampleWeight?: unknown },
+    dtype = this.#config.dtype,
+  ): Pair {
     const inputs = this.#built?.network.model.inputs ?? this.#config.inputs ?? undefined
     const { outputs } = this.#known()
-    return readPair(x, y, { inputs, outputs, dtype })
+    const pair = readPair(x, y, { inputs, outputs, dtype })
+    return { ...pair, sampleWeight: readWeights(sampleWeight, pair.features.rows) }
   }
 
   /** The rows that train, and those held out. */
@@ -515,12 +541,14 @@ export class FNN<L extends Label = Label> {
     if (typeof validation === 'number') return splitPair(pair, validation, this.seed, coding)
     const inputs = pair.features.columns
     const { outputs } = coding
-    return [pair, readPair(validation.x, validation.y, { inputs, outputs, dtype: this.#config.dtype })]
+    const held = readPair(validation.x, validation.y, { inputs, outputs, dtype: this.#config.dtype })
+    const { rows } = held.features
+    return [pair, { ...held, sampleWeight: readWeights(validation.sampleWeight, rows, 'validation.sampleWeight') }]
   }
 
-  #table(x: unknown, y: unknown, call: string, dtype = this.#config.dtype): Table {
+  #table(x: unknown, y: unknown, call: string, options: RowOptions, dtype = this.#config.dtype): Table {
     const { blueprint: plans, codec } = this.#requireCodec(call, y)
-    return encodePair(codec, this.#read(x, y, dtype), lossRow(plans.loss).classTargets, dtype)
+    return encodePair(codec, this.#read(x, y, options, dtype), lossRow(plans.loss).classTargets, dtype)
   }
 
   /** Outputs as probabilities, or as values in the caller's units. */
@@ -573,9 +601,13 @@ function codingOf({ classes }: Config, task: Task, outputs: number): Coding {
 }
 
 /** The metric that goes with a task, by name. */
-function metricOf(coding: Coding, { y, targets, rows }: Table, outputs: Floats): Record<string, number> {
+function metricOf(
+  coding: Coding,
+  { y, targets, rows, weights = null }: Table,
+  outputs: Floats,
+): Record<string, number> {
   const { name, compute } = defaultMetric(coding.task)
-  return { [name]: compute({ truth: y as Floats, targets, outputs, rows, coding }) }
+  return { [name]: compute({ truth: y as Floats, targets, outputs, rows, coding, weights }) }
 }
 
 function aborted(signal: AbortSignal, recorder: Recorder): DownhillError {

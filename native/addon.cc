@@ -209,6 +209,7 @@ napi_value newReport(napi_env env, const Report& report) {
                    {{"steps", newNumber(env, static_cast<double>(report.steps))},
                     {"loss", newArray(env, napi_float64_array, report.loss)},
                     {"penalty", newArray(env, napi_float64_array, report.penalty)},
+                    {"weight", newArray(env, napi_float64_array, report.weight)},
                     {"gradientNorm", newArray(env, napi_float64_array, report.gradientNorm)},
                     {"sums", newArray(env, napi_float64_array, report.sums)},
                     {"milliseconds", newNumber(env, report.milliseconds)},
@@ -430,7 +431,7 @@ class Data {
  public:
   static constexpr napi_type_tag tag = {0x7d6f1c0e5a9b4d21, 0x9f3e8a7c1b2d4e60};
 
-  // new Data(x, rows, columns, scale, y | null, targets)
+  // new Data(x, rows, columns, scale, y | null, targets, weights | null)
   static std::unique_ptr<Data> create(const Call& call);
   static napi_value define(napi_env env) {
     return newClass<Data>(env, "Data", {describe<Data, &Data::release>("release")});
@@ -453,19 +454,23 @@ class Data {
 std::unique_ptr<Data> Data::create(const Call& call) {
   const napi_env env = call.env;
   Source source;
-  View x, y;
+  View x, y, weights;
   const bool hasY = typeOf(env, call[4]) != napi_null;
+  const bool hasWeights = typeOf(env, call[6]) != napi_null;
   if (!readEntries(env, call[0], x, source.kind) || !readSize(env, call[1], source.rows) ||
       !readSize(env, call[2], source.columns) || !readNumber(env, call[3], source.scale) ||
-      (hasY && !(readView(env, call[4], y) && y.isFloats())) || !readSize(env, call[5], source.targets)) {
+      (hasY && !(readView(env, call[4], y) && y.isFloats())) || !readSize(env, call[5], source.targets) ||
+      (hasWeights && !readView(env, call[6], napi_float64_array, weights))) {
     fail(env, "data of wrong kinds");
     return nullptr;
   }
-  if (!isTable(x.length, source.rows, source.columns) || (hasY && !isTable(y.length, source.rows, source.targets))) {
+  if (!isTable(x.length, source.rows, source.columns) || (hasY && !isTable(y.length, source.rows, source.targets)) ||
+      (hasWeights && weights.length != source.rows)) {
     fail(env, "data of another size than it says");
     return nullptr;
   }
   source.x = x.data;
+  if (hasWeights) source.weights = static_cast<const double*>(weights.data);
   auto data = std::make_unique<Data>();
   data->table_ = copyTable(source, hasY && y.type == napi_float32_array ? static_cast<const float*>(y.data) : nullptr,
                            hasY && y.type == napi_float64_array ? static_cast<const double*>(y.data) : nullptr);

@@ -37,6 +37,12 @@ std::shared_ptr<const Table> copyTable(const Source& from, const float* y, const
     table->source.kind = Source::Kind::float32;
     table->source.scale = 1;
   }
+  if (from.weights != nullptr) {
+    table->weights = allocate<double>(from.rows);
+    if (table->weights == nullptr) return nullptr;
+    std::memcpy(table->weights.get(), from.weights, from.rows * sizeof(double));
+    table->source.weights = table->weights.get();
+  }
   if (y == nullptr && y64 == nullptr) return table;
   const size_t m = from.rows * from.targets;
   table->y = allocate<float>(m);
@@ -48,7 +54,8 @@ std::shared_ptr<const Table> copyTable(const Source& from, const float* y, const
 
 size_t Table::bytes() const {
   const size_t entry = source.kind == Source::Kind::bytes ? sizeof(uint8_t) : sizeof(float);
-  return source.rows * source.columns * entry + (y == nullptr ? 0 : source.rows * source.targets * sizeof(float));
+  return source.rows * source.columns * entry + (y == nullptr ? 0 : source.rows * source.targets * sizeof(float)) +
+         (weights == nullptr ? 0 : source.rows * sizeof(double));
 }
 
 std::shared_ptr<Engine> Engine::load(EncodedPlan plan, int threads, const Engine* parametersOf, std::string& error) {

@@ -22,6 +22,7 @@ struct Table {
   Block<float> x;
   Block<uint8_t> xBytes;
   Block<float> y;
+  Block<double> weights;
   Source source;
   size_t bytes() const;
 };
@@ -29,8 +30,8 @@ struct Table {
 // What Engine::load says when that is the fault.
 constexpr const char* kOutOfMemory = "out of memory";
 
-// Copies x of `from`, floats scaled once and kept as float32, bytes as they are; and the targets, of either kind of
-// float or none. Null if there is no memory.
+// Copies x of `from`, floats scaled once and kept as float32, bytes as they are; its weights; and the targets, of
+// either kind of float or none. Null if there is no memory.
 std::shared_ptr<const Table> copyTable(const Source& from, const float* y, const double* y64 = nullptr);
 
 class Engine {

@@ -194,7 +194,21 @@ struct Mask {
   }
 };
 
-// s = overRows ? scale/N : scale;  loss += s·Σ l(z,t);  dz = s·∂l/∂z   (dz −1: not wanted)
+// What stands before a loss: all rows of a batch may have the weight 0.
+double lossScale(double scale, bool overRows, const Step& step) {
+  if (!overRows) return scale;
+  return step.weight > 0 ? scale / step.weight : 0;
+}
+
+// Calls body(row of the chunk, its weight).
+template <class F>
+void eachWeighted(const Step& step, F&& body) {
+  for (size_t b = 0; b < step.B; ++b) {
+    body(b, step.source.weights[step.rows != nullptr ? step.rows[b] : step.row + b]);
+  }
+}
+
+// s = overRows ? scale/Σω : scale;  loss += s·Σ ω·l(z,t);  dz = s·ω·∂l/∂z   (dz −1: not wanted; s = 0 where Σω is)
 struct LossOf {
   static constexpr const char* names = "z t dz O T scale overRows parameter";
   const Loss& l;
@@ -214,8 +228,15 @@ struct LossOf {
         parameter(in.number("parameter")),
         overRows(in.number("overRows") != 0) {}
   void run(Step& step) const {
-    const double s = overRows ? scale / static_cast<double>(step.N) : scale;
-    step.loss += s * l.sum({z, t, dz, O, T, s, parameter}, step.B);
+    const double s = lossScale(scale, overRows, step);
+    if (step.source.weights == nullptr) {
+      step.loss += s * l.sum({z, t, dz, O, T, s, parameter}, step.B);
+      return;
+    }
+    eachWeighted(step, [&](size_t b, double weight) {
+      float* const to = dz == nullptr ? nullptr : dz + b * O;
+      step.loss += s * weight * l.sum({z + b * O, t + b * T, to, O, T, s * weight, parameter}, 1);
+    });
   }
 };
 
@@ -239,7 +260,7 @@ struct AffineTangent {
   void run(Step& step) const { affineTangent(step.pool, step.B, I, O, x, Rx, W, RW, Rb, Ry); }
 };
 
-// s = overRows ? scale/N : scale;  Rdz = s·(∂²l/∂z²)·Rz
+// s = overRows ? scale/Σω : scale;  Rdz = s·ω·(∂²l/∂z²)·Rz   (s = 0 where Σω is)
 struct LossTangentOf {
   static constexpr const char* names = "z t Rz Rdz O T scale overRows parameter";
   const Loss& l;
@@ -260,8 +281,14 @@ struct LossTangentOf {
         parameter(in.number("parameter")),
         overRows(in.number("overRows") != 0) {}
   void run(Step& step) const {
-    const double s = overRows ? scale / static_cast<double>(step.N) : scale;
-    l.tangent({z, t, Rz, Rdz, O, T, s, parameter}, step.B);
+    const double s = lossScale(scale, overRows, step);
+    if (step.source.weights == nullptr) {
+      l.tangent({z, t, Rz, Rdz, O, T, s, parameter}, step.B);
+      return;
+    }
+    eachWeighted(step, [&](size_t b, double weight) {
+      l.tangent({z + b * O, t + b * T, Rz + b * O, Rdz + b * O, O, T, s * weight, parameter}, 1);
+    });
   }
 };
 

@@ -1,7 +1,8 @@
 // The vocabulary: every operation a plan may hold, as data and as code. Twin of OPS in lib/plan/plan.ts, which says
 // what each means; a test compares the two lists.
 //
-// Letters: B rows in a chunk, N rows in the batch, I inputs and O outputs of a layer, T target columns, n elements.
+// Letters: B rows in a chunk, N rows in the batch, I inputs and O outputs of a layer, T target columns, n elements; ω
+// the weight of a row, 1 where the data have no weights.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +24,7 @@ struct Source {
   double scale = 1;
   bool isChecked = true;  // else a gather that meets a value which is not finite refuses the step
   const float* y = nullptr;
+  const double* weights = nullptr;  // of each row in the loss; null: 1 each
   size_t rows = 0;
   size_t columns = 0;
   size_t targets = 0;
@@ -35,8 +37,9 @@ constexpr size_t kSums = 4;
 struct Step {
   Pool& pool;
   const Source& source;
-  // The batch.
+  // The batch: N rows that weigh so much together.
   size_t N = 0;
+  double weight = 0;
   uint32_t seed = 0;
   uint64_t number = 0;  // steps since the optimizer's state began
   double learningRate = 0;

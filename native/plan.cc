@@ -61,6 +61,14 @@ size_t rowsUsed(const Slice& slice) {
   return used;
 }
 
+// Σω of `count` rows of the batch that begins `position` rows into a pass.
+double weightOf(const Source& source, const uint32_t* rows, size_t position, size_t count) {
+  if (source.weights == nullptr) return static_cast<double>(count);
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += source.weights[rows == nullptr ? position + i : rows[i]];
+  return sum;
+}
+
 // Shared use of a gate that may be given up and taken again.
 class SharedAgain {
  public:
@@ -119,6 +127,7 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
   Report report;
   report.loss.reserve(slice.steps);
   report.penalty.reserve(slice.steps);
+  report.weight.reserve(slice.steps);
   report.gradientNorm.reserve(slice.steps);
   report.hasOutput = program.output != nullptr;
   if (report.hasOutput) report.output.resize(rowsUsed(slice) * program.columns);
@@ -133,6 +142,7 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
     }
     Step step{machine.pool, source};
     step.N = batchAt(slice, position);
+    step.weight = weightOf(source, rows, position, step.N);
     step.seed = slice.seed;
     step.number = slice.step + i;
     if (!slice.learningRate.empty()) step.learningRate = slice.learningRate[i];
@@ -148,6 +158,7 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
     }
     report.loss.push_back(step.loss + step.penalty);
     report.penalty.push_back(step.penalty);
+    report.weight.push_back(step.weight);
     report.gradientNorm.push_back(step.gradientNorm);
     if (step.isAccounted) report.sums.insert(report.sums.end(), step.sums, step.sums + kSums);
     if (step.isRefused) {

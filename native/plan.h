@@ -73,8 +73,8 @@ enum class Stopped { no, asked, nonFinite };
 
 struct Report {
   size_t steps = 0;
-  std::vector<double> loss, penalty, gradientNorm;  // an entry for each step begun
-  std::vector<double> sums;                         // kSums for each whole step, where the program accounts
+  std::vector<double> loss, penalty, weight, gradientNorm;  // an entry for each step begun
+  std::vector<double> sums;                                 // kSums for each whole step, where the program accounts
   Stopped stopped = Stopped::no;
   std::vector<float> output;  // rows × columns of the program's output
   bool hasOutput = false;

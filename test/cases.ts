@@ -68,6 +68,8 @@ export interface Case {
   readonly capacity: number
   /** x as bytes, with scale 1/255. */
   readonly bytes: boolean
+  /** Rows have weights, one in five of them 0. */
+  readonly weighted: boolean
   /** Whether the sums of its steps are reported. */
   readonly accounts: boolean
   /** Numbers of this stream fill the case. */
@@ -86,6 +88,7 @@ interface CaseRow {
   readonly optimizer?: OptimizerSpec
   readonly l2?: number
   readonly bytes?: true
+  readonly weighted?: true
   readonly accounts?: true
 }
 
@@ -96,10 +99,11 @@ function layer(units: number, activation: ActivationName = 'linear', options: De
 
 /** Names what a row leaves to be guessed from the code. */
 function caseOf(name: string, row: CaseRow, seed: number): Case {
-  const { inputs, layers, rows, batch = rows, l2 = 0, optimizer = sgd(), bytes = false, accounts = false } = row
+  const { inputs, layers, rows, batch = rows, l2 = 0, optimizer = sgd() } = row
+  const { bytes = false, weighted = false, accounts = false } = row
   const { capacity = Math.min(batch, CHUNK_ROWS), loss = mse(), targets = 'numbers' } = row
   const model: Model = { inputs, layers, initializer: { kind: 'glorotUniform' }, l2 }
-  return { name, model, loss, targets, optimizer, rows, batch, capacity, bytes, accounts, seed }
+  return { name, model, loss, targets, optimizer, rows, batch, capacity, bytes, weighted, accounts, seed }
 }
 
 /** Sizes around which kernels change their ways: 1, small odd ones, one more than a power of two, one chunk and more. */
@@ -133,6 +137,29 @@ const PARTS: readonly [name: string, row: CaseRow][] = [
   ],
   ['dropout in chunks', { inputs: 3, layers: [layer(9, 'gelu'), dropout(0.4), layer(2)], rows: 31, capacity: 7 }],
   ['l2', { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, l2: 0.1 }],
+  [
+    'weighted rows',
+    {
+      inputs: 3,
+      layers: [layer(7, 'tanh'), layer(5, 'softmax')],
+      rows: 33,
+      batch: 10,
+      loss: crossEntropy(),
+      targets: 'classes',
+      weighted: true,
+    },
+  ],
+  [
+    'a weighted sum in chunks',
+    {
+      inputs: 3,
+      layers: [layer(7, 'tanh'), layer(2)],
+      rows: 31,
+      capacity: 7,
+      loss: mse({ reduction: 'sum' }),
+      weighted: true,
+    },
+  ],
   ['l2 of one layer', { inputs: 7, layers: [layer(9, 'tanh'), layer(3, 'linear', { l2: 0.5 })], rows: 33 }],
 ]
 
@@ -225,13 +252,15 @@ export function startOf({ model, seed }: Case): Float32Array {
 }
 
 export function tableOf(row: Case): Table {
-  const { model, rows, bytes, seed } = row
+  const { model, rows, bytes, weighted, seed } = row
   const columns = model.inputs
   const targets = targetColumns(row)
   const x = bytes
     ? Uint8Array.from(scatter(rows * columns, seed, 0, 60), (v) => Math.min(255, Math.abs(v)))
     : scatter(rows * columns, seed, 0, 3)
-  return { rows, columns, x, scale: bytes ? 1 / 255 : 1, targets, y: TARGETS[row.targets](row, outputsOf(model)) }
+  const y = TARGETS[row.targets](row, outputsOf(model))
+  const weights = weighted ? Float64Array.from(scatter(rows, seed, 2), (v, r) => (r % 5 === 4 ? 0 : Math.abs(v))) : null
+  return { rows, columns, x, scale: bytes ? 1 / 255 : 1, targets, y, weights }
 }
 
 const TARGETS: { readonly [K in TargetKind]: (row: Case, O: number) => Float32Array } = {

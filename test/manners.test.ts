@@ -45,12 +45,13 @@ const none: number[] = []
 const numbers = [3]
 const floats = new Float32Array(2)
 const object = {}
+const holed = [null]
 /** Objects that are something else: never options, though a callback may be of any class. */
 const instances = [new Date(0), new Map(), Promise.resolve(3)]
 /** Everything a caller may pass by mistake; each option says which of these it takes. */
 // biome-ignore format: a list
 const pool: readonly unknown[] = [
-  null, true, false, nan, inf, -inf, -1, 0, 1.5, 3, '', 'banana', '3', none, numbers, [null], object, { a: 1 },
+  null, true, false, nan, inf, -inf, -1, 0, 1.5, 3, '', 'banana', '3', none, numbers, holed, object, { a: 1 },
   ...instances, Symbol('s'), 1n, () => 3, floats,
 ]
 
@@ -237,6 +238,8 @@ const FIT_OPTIONS: { readonly [K in keyof Required<FitOptions>]: readonly unknow
   plot: [true, false],
   dispLoss: [true, false, 0, 3],
   validation: [null],
+  sampleWeight: [null, none, numbers, holed, floats],
+  classWeight: [null, object],
   signal: [null],
   onDivergence: [],
   keep: [],
@@ -265,6 +268,20 @@ const BAD_FITS: readonly [name: string, options: object, code: ErrorCode, messag
   ['validation x of another width', { validation: { x: [[1]], y: ['on'] } }, 'ERR_SHAPE', /2 columns in/],
   ['validation y too short', { validation: { x: xor, y: ['on'] } }, 'ERR_SHAPE', /4 values in/],
   ['validation of an unknown label', { validation: { x: xor, y: ['on', 'on', 'on', 'of'] } }, 'ERR_DATA', /"off", "on" in .* row 3 .*is "of"/],
+  ['validation weights for x', { validation: { x: xor, y: labels, sampleWeight: [1] } }, 'ERR_SHAPE', /4 numbers in validation\.sampleWeight/],
+  ['no weights', { sampleWeight: none }, 'ERR_DATA', /sampleWeight but it is empty/],
+  ['too few weights', { sampleWeight: [1, 2, 3] }, 'ERR_SHAPE', /4 numbers in sampleWeight, one for each row, but it has 3/],
+  ['a missing weight', { sampleWeight: [1, 2, null, 4] }, 'ERR_DATA', /sampleWeight but row 2 .*is null/],
+  ['a weight of NaN', { sampleWeight: [1, nan, 1, 1] }, 'ERR_DATA', /sampleWeight but row 1 .*is NaN/],
+  ['a negative weight', { sampleWeight: [1, 1, -0.5, 1] }, 'ERR_DATA', /numbers ≥ 0 in sampleWeight but row 2 .*is -0\.5/],
+  ['weights of nothing', { sampleWeight: new Float32Array(4) }, 'ERR_DATA', /positive, finite sum in sampleWeight but it is 0/],
+  ['weights beyond a double', { sampleWeight: [1e308, 1e308, 1e308, 1] }, 'ERR_DATA', /but it is Infinity/],
+  ['classWeight: balancd', { classWeight: 'balancd' }, 'ERR_OPTION', /"balanced", a list of numbers or a record/],
+  ['three class weights for two', { classWeight: [1, 2, 3] }, 'ERR_OPTION', /2 numbers, one for each class, for classWeight/],
+  ['a class weight of NaN', { classWeight: { on: nan } }, 'ERR_OPTION', /a number ≥ 0 for classWeight of on/],
+  ['a class weight below 0', { classWeight: [1, -1] }, 'ERR_OPTION', /a number ≥ 0 for classWeight of 1/],
+  ['a weight for no class', { classWeight: { onn: 2 } }, 'ERR_OPTION', /classWeight but received "onn"; did you mean "on"\?/],
+  ['class weights of nothing', { classWeight: { on: 0, off: 0 } }, 'ERR_DATA', /classWeight leaves none/],
   ['validation x of NaN', { validation: { x: [[nan, 1]], y: ['on'] } }, 'ERR_DATA', /row 0, column 0 .*is NaN/],
 ]
 

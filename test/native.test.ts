@@ -263,10 +263,10 @@ t.test('misuse is an error, never a crash', { skip }, async (t) => {
     1n,
   ]
   const engine = new addon.Engine(encodePlan(PLAN), 1, undefined)
-  const data = new addon.Data(new Float32Array(30), 10, 3, 1, new Float32Array(20), 2)
+  const data = new addon.Data(new Float32Array(30), 10, 3, 1, new Float32Array(20), 2, null)
   const slice = [0, data, null, 10, 10, 0, new Float64Array(1), 0, 0, 1]
   const calls: Record<string, [(...args: Anything[]) => unknown, Anything[]]> = {
-    Data: [(...args) => new addon.Data(...args), [new Float32Array(30), 10, 3, 1, new Float32Array(20), 2]],
+    Data: [(...args) => new addon.Data(...args), [new Float32Array(30), 10, 3, 1, new Float32Array(20), 2, null]],
     Engine: [(...args) => new addon.Engine(...args), [encodePlan(PLAN), 1, undefined]],
     read: [(...args) => engine.read(...args), [0, 16]],
     write: [(...args) => engine.write(...args), [0, new Float32Array(16)]],

@@ -61,6 +61,7 @@ export class Interpreter {
       const batch = Math.min(slice.batch, slice.pass - start)
       Object.assign(context, {
         batch,
+        weight: weightOf(slice, slice.rows ? used : start, batch),
         step: slice.step + record.begun,
         learningRate: slice.learningRate[record.begun] ?? 0,
         loss: 0,
@@ -116,6 +117,7 @@ function contextOf(slice: Slice<BoundTable>): Context {
     rows: 0,
     offset: 0,
     batch: 0,
+    weight: 0,
     order: slice.rows,
     from: 0,
     data: slice.data,
@@ -130,6 +132,14 @@ function contextOf(slice: Slice<BoundTable>): Context {
   }
 }
 
+/** Σω of the `batch` rows from `from` on. */
+function weightOf({ rows, data: { weights } }: Slice<BoundTable>, from: number, batch: number): number {
+  if (!weights) return batch
+  let sum = 0
+  for (let i = from; i < from + batch; i++) sum += weights[rows ? rows[i] : i]
+  return sum
+}
+
 /** Collects a report. */
 class Recorder {
   begun = 0
@@ -137,6 +147,7 @@ class Recorder {
   #written = 0
   readonly #loss: Float64Array
   readonly #penalty: Float64Array
+  readonly #weight: Float64Array
   readonly #norm: Float64Array
   readonly #sums: number[] = []
 
@@ -146,6 +157,7 @@ class Recorder {
   ) {
     this.#loss = new Float64Array(slice.steps)
     this.#penalty = new Float64Array(slice.steps)
+    this.#weight = new Float64Array(slice.steps)
     this.#norm = new Float64Array(slice.steps)
   }
 
@@ -154,9 +166,10 @@ class Recorder {
     this.#written += length
   }
 
-  step({ loss, penalty, gradientNorm, sums, refused }: Context): void {
+  step({ loss, penalty, weight, gradientNorm, sums, refused }: Context): void {
     this.#loss[this.begun] = loss + penalty
     this.#penalty[this.begun] = penalty
+    this.#weight[this.begun] = weight
     this.#norm[this.begun] = gradientNorm
     if (sums) this.#sums.push(...sums)
     this.begun += 1
@@ -168,6 +181,7 @@ class Recorder {
       steps: this.#made,
       loss: this.#loss.slice(0, this.begun),
       penalty: this.#penalty.slice(0, this.begun),
+      weight: this.#weight.slice(0, this.begun),
       gradientNorm: this.#norm.slice(0, this.begun),
       sums: Float64Array.from(this.#sums),
       milliseconds,

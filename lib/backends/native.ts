@@ -33,6 +33,7 @@ interface Addon {
     scale: number,
     y: Floats | null,
     targets: number,
+    weights: Float64Array | null,
   ) => AddonData
   readonly Engine: new (plan: EncodedPlan, threads: number, parametersOf: AddonEngine | undefined) => AddonEngine
   /** Tells, once, who hears of slices that `start` began; null for want of memory. */
@@ -224,10 +225,10 @@ class NativeEngine implements Engine {
     this.#engine = withMemory(() => new addon.Engine(encodePlan(plan), threads, shared))
   }
 
-  bind({ x, rows, columns, scale, y, targets }: Table): Bound {
+  bind({ x, rows, columns, scale, y, targets, weights = null }: Table): Bound {
     return new NativeData(
       rows,
-      withMemory(() => new this.#addon.Data(x, rows, columns, scale, y, targets)),
+      withMemory(() => new this.#addon.Data(x, rows, columns, scale, y, targets, weights)),
     )
   }
 

@@ -25,6 +25,8 @@ export interface Context {
   rows: number
   offset: number
   batch: number
+  /** Σω of the batch. */
+  weight: number
   /** Row numbers of the data, and where this chunk begins in them; `order` null: 0, 1, 2 … */
   order: Uint32Array | null
   from: number
@@ -63,6 +65,16 @@ function gatherRows(source: Floats | Uint8Array, columns: number, scale: number,
     if (scale === 1) for (let i = 0; i < columns; i++) to[r * columns + i] = source[row + i]
     else for (let i = 0; i < columns; i++) to[r * columns + i] = source[row + i] * scale
   }
+}
+
+/** Calls `body` with each row of a chunk and its weight ω. */
+function eachWeighted(weights: Float64Array, { rows, order, from }: Context, body: (row: number, ω: number) => void) {
+  for (let r = 0; r < rows; r++) body(r, weights[order ? order[from + r] : from + r])
+}
+
+/** What stands before a loss: all rows of a batch may have the weight 0. */
+function lossScale(scale: number, overRows: number, { weight }: Context): number {
+  return overRows ? (weight > 0 ? scale / weight : 0) : scale
 }
 
 const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
@@ -122,9 +134,18 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     const kernel = rowOf(LOSS_KERNELS, row)
     const [vz, vt] = [memory.view(z, O * memory.capacity), memory.view(t, T * memory.capacity)]
     const vdz = memory.optional(dz, O * memory.capacity)
+    const rowOfZ = (v: Floats, r: number): Floats => v.subarray(r * O, (r + 1) * O)
     return (context) => {
-      const s = overRows ? scale / context.batch : scale
-      context.loss += kernel.compute(vz, vt, vdz, context.rows, O, T, s, parameter)
+      const s = lossScale(scale, overRows, context)
+      const { weights } = context.data
+      if (!weights) {
+        context.loss += kernel.compute(vz, vt, vdz, context.rows, O, T, s, parameter)
+        return
+      }
+      eachWeighted(weights, context, (r, ω) => {
+        const [z, t, dz] = [rowOfZ(vz, r), vt.subarray(r * T, (r + 1) * T), vdz && rowOfZ(vdz, r)]
+        context.loss += kernel.compute(z, t, dz, 1, O, T, s * ω, parameter)
+      })
     }
   },
 
@@ -139,8 +160,16 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     const kernel = rowOf(LOSS_KERNELS, row)
     const [vz, vt] = [memory.view(z, O * memory.capacity), memory.view(t, T * memory.capacity)]
     const [vRz, vRdz] = [memory.view(Rz, O * memory.capacity), memory.view(Rdz, O * memory.capacity)]
-    return ({ rows, batch }) =>
-      kernel.tangent(vz, vt, vRz, vRdz, rows, O, T, overRows ? scale / batch : scale, parameter)
+    const rowOfZ = (v: Floats, r: number): Floats => v.subarray(r * O, (r + 1) * O)
+    return (context) => {
+      const s = lossScale(scale, overRows, context)
+      const { weights } = context.data
+      if (!weights) return kernel.tangent(vz, vt, vRz, vRdz, context.rows, O, T, s, parameter)
+      eachWeighted(weights, context, (r, ω) => {
+        const t = vt.subarray(r * T, (r + 1) * T)
+        kernel.tangent(rowOfZ(vz, r), t, rowOfZ(vRz, r), rowOfZ(vRdz, r), 1, O, T, s * ω, parameter)
+      })
+    }
   },
 
   activateGradTangent({ row, x, y, Rx, dy, Rdy, Rdx, O }, memory) {

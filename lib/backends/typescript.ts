@@ -32,8 +32,14 @@ function shareTable(table: Table, dtype: Dtype): BoundTable {
     shared.set(values)
     return shared
   }
-  const { x, y, rows, columns, scale, targets } = table
-  return { rows, columns, scale, targets, x: x instanceof Uint8Array ? bytes(x) : copy(x), y: y && copy(y) }
+  const doubles = (values: Float64Array): Float64Array => {
+    const shared = sharedFloats('float64', values.length) as Float64Array
+    shared.set(values)
+    return shared
+  }
+  const { x, y, weights = null, rows, columns, scale, targets } = table
+  const features = x instanceof Uint8Array ? bytes(x) : copy(x)
+  return { rows, columns, scale, targets, x: features, y: y && copy(y), weights: weights && doubles(weights) }
 }
 
 /** A handle whose table can be let go. */

@@ -9,6 +9,7 @@ import { type FeatureTable, selectRows } from './matrix'
 import { splitRows } from './split'
 import { fitStandardization, type Standardization, standardize, unstandardize } from './standardize'
 import { type Coding, classIndices, encodeTargets, numbersOf, selectTargets, type TargetTable } from './targets'
+import { selectWeights } from './weights'
 
 export interface Codec {
   readonly coding: Coding
@@ -18,23 +19,26 @@ export interface Codec {
   readonly targets: Standardization | null
 }
 
-/** x and y as read, row by row the same samples. */
+/** x and y as read, row by row the same samples, and how much each counts. */
 export interface Pair {
   readonly features: FeatureTable
   readonly targets: TargetTable
+  /** Left out, null: 1 each. */
+  readonly sampleWeight?: Float64Array | null
 }
 
 /** What to standardize; targets only where they are numbers. */
 export type StandardizeOption = boolean | 'inputs' | 'targets'
 
 /** @throws ERR_DATA where a column's values lie too far apart to be standardized */
-export function fitCodec({ features, targets }: Pair, coding: Coding, option: StandardizeOption): Codec {
+export function fitCodec(pair: Pair, coding: Coding, option: StandardizeOption): Codec {
+  const { features, targets, sampleWeight } = pair
   const wantsInputs = option === true || option === 'inputs'
   const wantsTargets = coding.task === 'regression' && (option === true || option === 'targets')
   return {
     coding,
-    inputs: wantsInputs ? fitStandardization(features) : null,
-    targets: wantsTargets ? fitStandardization(numbersOf(targets), undefined, 'y') : null,
+    inputs: wantsInputs ? fitStandardization(features, sampleWeight) : null,
+    targets: wantsTargets ? fitStandardization(numbersOf(targets), sampleWeight, 'y') : null,
   }
 }
 
@@ -44,11 +48,12 @@ export function encodeInputs({ inputs }: Pick<Codec, 'inputs'>, features: Featur
 }
 
 /** x and y as a backend binds them; classes in the form the loss takes. @throws ERR_SHAPE, ERR_DATA */
-export function encodePair(codec: Codec, { features, targets }: Pair, form: 'index' | 'dense', dtype: Dtype): Table {
+export function encodePair(codec: Codec, pair: Pair, form: 'index' | 'dense', dtype: Dtype): Table {
+  const { features, targets, sampleWeight: weights = null } = pair
   const x = encodeInputs(codec, features, dtype)
-  if (codec.targets === null) return { ...x, ...encodeTargets(targets, codec.coding, form, dtype) }
+  if (codec.targets === null) return { ...x, ...encodeTargets(targets, codec.coding, form, dtype), weights }
   const y = standardize(numbersOf(targets), codec.targets, dtype, 'y')
-  return { ...x, y: y.x, targets: y.columns }
+  return { ...x, y: y.x, targets: y.columns, weights }
 }
 
 /** Outputs of the network in the caller's units. */
@@ -57,11 +62,13 @@ export function restoreOutputs({ targets }: Pick<Codec, 'targets'>, outputs: Flo
 }
 
 /** Rows that train and rows held out: a share drawn by the seed, each class keeping its own. @throws ERR_SHAPE */
-export function splitPair({ features, targets }: Pair, share: number, seed: number, coding: Coding): [Pair, Pair] {
+export function splitPair(pair: Pair, share: number, seed: number, coding: Coding): [Pair, Pair] {
+  const { features, targets, sampleWeight = null } = pair
   const { train, validation } = splitRows(features.rows, share, { seed, classes: classIndices(targets, coding) })
   const part = (rows: Uint32Array): Pair => ({
     features: selectRows(features, rows),
     targets: selectTargets(targets, rows),
+    sampleWeight: selectWeights(sampleWeight, rows),
   })
   return [part(train), part(validation)]
 }

@@ -16,7 +16,7 @@ export interface Standardization {
 }
 
 /**
- * Mean and population std of each column over `rows` (all rows if left out).
+ * Mean and population std of each column, each row counting by its weight (1 if left out).
  *
  * Max error: relative 4·n·2⁻⁵³ of a column's range, for the mean and the std. Domain: finite values whose differences
  * from the column's first sum to less than a double's largest.
@@ -24,21 +24,25 @@ export interface Standardization {
  * @throws ERR_DATA beyond that
  */
 export function fitStandardization(
-  { x, columns, scale, rows: all }: FeatureTable,
-  rows?: Uint32Array,
+  { x, columns, scale, rows }: FeatureTable,
+  weights?: Float64Array | null,
   name = 'x',
 ): Standardization {
-  const n = rows?.length ?? all
-  const at = (r: number): number => (rows ? rows[r] : r) * columns
-  const origin = Float64Array.from({ length: columns }, (_, c) => x[at(0) + c] * scale)
-  const sums = new Float64Array(columns) // Σ (value − origin)
+  const n = weights ? weights.reduce((sum, weight) => sum + weight, 0) : rows
+  const weightOf = (r: number): number => (weights ? weights[r] : 1)
+  // A row of weight 0 is none at all, so that what is left may be constant.
+  const first = weights ? weights.findIndex((weight) => weight > 0) : 0
+  const origin = Float64Array.from({ length: columns }, (_, c) => x[first * columns + c] * scale)
+  const sums = new Float64Array(columns) // Σ weight·(value − origin)
   const range = new Float64Array(columns) // max |value − origin|
-  for (let r = 0; r < n; r++)
-    for (let c = 0, i = at(r); c < columns; c++, i++) {
+  for (let r = first; r < rows; r++) {
+    const weight = weightOf(r)
+    for (let c = 0, i = r * columns; c < columns && weight > 0; c++, i++) {
       const d = x[i] * scale - origin[c]
-      sums[c] += d
+      sums[c] += weight * d
       if (Math.abs(d) > range[c]) range[c] = Math.abs(d)
     }
+  }
   const tooFar = sums.findIndex((sum, c) => !Number.isFinite(sum) || range[c] === Number.POSITIVE_INFINITY)
   if (tooFar >= 0)
     throw new DownhillError(
@@ -47,12 +51,14 @@ export function fitStandardization(
     )
   // Squares are taken relative to the range, so that they neither overflow nor underflow.
   const shift = sums.map((sum) => sum / n)
-  const squares = new Float64Array(columns) // Σ ((value − mean) / range)²
-  for (let r = 0; r < n; r++)
-    for (let c = 0, i = at(r); c < columns; c++, i++) {
+  const squares = new Float64Array(columns) // Σ weight·((value − mean) / range)²
+  for (let r = first; r < rows; r++) {
+    const weight = weightOf(r)
+    for (let c = 0, i = r * columns; c < columns && weight > 0; c++, i++) {
       const d = (x[i] * scale - origin[c] - shift[c]) / range[c] // NaN in a constant column, unused
-      squares[c] += d * d
+      squares[c] += weight * d * d
     }
+  }
   const mean = Array.from(shift, (d, c) => origin[c] + d)
   const std = Array.from(range, (d, c) => (d > 0 ? d * Math.sqrt(squares[c] / n) : 1))
   return { mean, std }

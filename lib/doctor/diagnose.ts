@@ -144,9 +144,8 @@ async function onlyMemorises(exam: Exam, rule: Rule, trial: Trial, gotThere: num
   const { subject, coding } = exam
   if (clock.isOver || exam.data.rows < 40) return false
   const [train, held] = splitPair(subject, 0.3, subject.model.seed ?? 0, coding)
-  const rows = { x: train.features, y: train.targets }
   const scoreHeld = async (change: Trial['change']): Promise<number> => {
-    const { trained, status } = await attempt(exam, change, clock.share, rows)
+    const { trained, status } = await attempt(exam, change, clock.share, train)
     const score = trained.score(asInputs(held.features), asTargets(held.targets))
     trained.network.close()
     return status !== 'completed' || !Number.isFinite(score) ? exam.chance : Math.max(0, score)

@@ -5,6 +5,7 @@
  * against the unchanged program's is the measured effect of that thing; everything the doctor claims rests on one.
  */
 import type { Blueprint } from '../build'
+import type { Pair } from '../data/codec'
 import type { Coding } from '../data/targets'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
 import type { Dtype, Table } from '../plan/plan'
@@ -112,15 +113,15 @@ export async function attempt(
   known: Pick<Exam, 'subject' | 'settings' | 'chance' | 'chanceLoss' | 'isFullBatch' | 'coding'>,
   change: Change,
   seconds: number,
-  rows: { x: Subject['features']; y: Subject['targets'] } = { x: known.subject.features, y: known.subject.targets },
+  rows: Pick<Subject, 'features' | 'targets'> & Pick<Pair, 'sampleWeight'> = known.subject,
 ): Promise<Trial> {
   const { subject } = known
   const program = applied(subject, change)
-  const x = asInputs(rows.x)
-  const y = asTargets(rows.y)
+  const x = asInputs(rows.features)
+  const y = asTargets(rows.targets)
   const weights = change.model?.layers || change.model?.initScale ? null : subject.weights
   const began = performance.now()
-  const fit = { ...program.fit, ...QUIET }
+  const fit = { ...program.fit, ...(rows.sampleWeight && { sampleWeight: rows.sampleWeight }), ...QUIET }
   const trained = await subject.train({ model: program.model, fit }, x, y, { weights, seconds })
   const { history } = trained
   const isRegression = trained.coding.task === 'regression'

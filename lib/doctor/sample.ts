@@ -4,6 +4,7 @@
  * Rows are drawn by the seed, so that a report can be repeated, and kept in the order of the data.
  */
 import { selectRows } from '../data/matrix'
+import { selectWeights } from '../data/weights'
 import type { Table } from '../plan/plan'
 import { countTo, type Random, random } from '../random'
 
@@ -28,9 +29,14 @@ export function sampleTable(table: Table, most: number, seed: number): Table {
 
 /** The rows of a table at `rows`, in that order, copied. */
 export function selectTable(table: Table, rows: Uint32Array): Table {
-  const { y, targets } = table
+  const { y, targets, weights = null } = table
   const picked = y && selectRows({ x: y, rows: table.rows, columns: targets, scale: 1 }, rows)
-  return { ...table, ...selectRows(table, rows), y: picked && (picked.x as Table['y']) }
+  return {
+    ...table,
+    ...selectRows(table, rows),
+    y: picked && (picked.x as Table['y']),
+    weights: selectWeights(weights, rows),
+  }
 }
 
 /** Lets the event loop have its turn when the last one is some time ago: to be awaited in every long loop. */

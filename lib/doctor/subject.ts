@@ -50,6 +50,8 @@ export interface Limits {
 export interface Subject extends Program {
   readonly features: FeatureTable
   readonly targets: TargetTable
+  /** How much each row counts; that of `fit`, read. */
+  readonly sampleWeight: Float64Array | null
   /** The parameters the run began with, where they were not drawn by its seed. */
   readonly weights: readonly LayerParameters[] | null
   readonly train: Train

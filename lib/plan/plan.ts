@@ -5,7 +5,8 @@
  * arena of floats. A backend loads the plan and runs it; it decides nothing. This file is the vocabulary: the
  * operations with their operands and meaning, the layout, and what one call may ask for. It knows no model, no backend.
  *
- * Letters: B rows in a chunk, N rows in the batch, I inputs and O outputs of a layer, T target columns, n elements.
+ * Letters: B rows in a chunk, N rows in the batch, I inputs and O outputs of a layer, T target columns, n elements;
+ * ω is the weight of a row, data.weights[row], or 1 where the data have none.
  * Every operand is a number: an arena offset in floats (−1: absent), a size, or a constant. All matrices are row-major
  * and dense; weights are I × O. R before a name is its derivative along the tangent, a direction in the space of the
  * parameters (the operator R{·} of Pearlmutter 1994, *Fast exact multiplication by the Hessian*).
@@ -43,7 +44,9 @@ export const OPS = {
     scope: 'chunk',
     operands: ['z', 't', 'dz', 'O', 'T', 'scale', 'overRows', 'parameter'],
     rows: 'losses',
-    synopsis: 's = overRows ? scale/N : scale;  loss += s·Σ l(z,t);  dz = s·∂l/∂z   (dz −1: not wanted)',
+    synopsis:
+      's = overRows ? scale/Σω : scale;  loss += s·Σ ω·l(z,t);  dz = s·ω·∂l/∂z   ' +
+      '(dz −1: not wanted; Σω over the batch, s = 0 where that is 0)',
   },
   affineTangent: {
     scope: 'chunk',
@@ -54,7 +57,7 @@ export const OPS = {
     scope: 'chunk',
     operands: ['z', 't', 'Rz', 'Rdz', 'O', 'T', 'scale', 'overRows', 'parameter'],
     rows: 'losses',
-    synopsis: 's = overRows ? scale/N : scale;  Rdz = s·(∂²l/∂z²)·Rz',
+    synopsis: 's = overRows ? scale/Σω : scale;  Rdz = s·ω·(∂²l/∂z²)·Rz   (Σω as in loss)',
   },
   activateGradTangent: {
     scope: 'chunk',
@@ -233,6 +236,8 @@ export interface Table {
   /** Target columns; 0 where there are none, and then y is null. */
   readonly targets: number
   readonly y: Floats | null
+  /** Weight of each row in the loss, ≥ 0, in double whatever the plan computes in; left out, null: 1 each. */
+  readonly weights?: Float64Array | null
 }
 
 /**
@@ -267,6 +272,8 @@ export interface Report {
   /** Loss with penalty, in double; NaN or ±Infinity only in the last entry. */
   readonly loss: Float64Array
   readonly penalty: Float64Array
+  /** Σω of the batch: its rows, where they have no weights. */
+  readonly weight: Float64Array
   /** Norm of the whole gradient, penalty in it; 0 where the program has no guard. */
   readonly gradientNorm: Float64Array
   /** What `account` found, four numbers a whole step; empty where the program has none. */

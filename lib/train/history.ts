@@ -11,7 +11,10 @@ export type Status = 'completed' | 'stopped' | 'diverged'
 export interface Epoch {
   /** From 1. */
   readonly epoch: number
-  /** The objective as trained, penalty in it: mean of the batch losses weighted by rows, each taken before its update. */
+  /**
+   * The objective as trained, penalty in it: mean of the batch losses weighted by rows, or by the weights of the rows
+   * where they have any, each taken before its update.
+   */
   readonly loss: number
   /** The penalty's share of it. */
   readonly penalty: number
@@ -55,9 +58,12 @@ export interface History {
   toJSON(): Record<string, unknown>
 }
 
+const NEXT_TO_NOTHING = 2 ** -900
+
 /** Gathers the steps of reports, however they were cut, into epochs. */
 export class EpochSum {
   #rows = 0
+  #weight = 0
   #loss = 0
   #penalty = 0
   #gradientNorm = 0
@@ -73,11 +79,13 @@ export class EpochSum {
   }
 
   /** The epochs that end with this report. */
-  add({ loss, penalty, gradientNorm }: Report, learningRate: number): Omit<Epoch, 'epoch'>[] {
+  add({ loss, penalty, weight, gradientNorm }: Report, learningRate: number): Omit<Epoch, 'epoch'>[] {
     const ended: Omit<Epoch, 'epoch'>[] = []
     for (let step = 0; step < loss.length; step++) {
-      const size = Math.min(this.batch, this.pass - this.#rows)
-      this.#rows += size
+      this.#rows += Math.min(this.batch, this.pass - this.#rows)
+      // A batch of no weight counts next to nothing, so that an epoch of nothing else has a loss all the same.
+      const size = weight[step] || NEXT_TO_NOTHING
+      this.#weight += size
       this.#loss += size * loss[step]
       this.#penalty += size * penalty[step]
       this.#gradientNorm = gradientNorm[step]
@@ -89,10 +97,10 @@ export class EpochSum {
   /** The epoch under way, ended here, if there is one. */
   end(learningRate: number): Omit<Epoch, 'epoch'>[] {
     if (this.isEmpty) return []
-    const rows = this.#rows
+    const weight = this.#weight
     const gradientNorm = this.#gradientNorm
-    const epoch = { loss: this.#loss / rows, penalty: this.#penalty / rows, gradientNorm, learningRate }
-    this.#rows = this.#loss = this.#penalty = 0
+    const epoch = { loss: this.#loss / weight, penalty: this.#penalty / weight, gradientNorm, learningRate }
+    this.#rows = this.#weight = this.#loss = this.#penalty = 0
     return [epoch]
   }
 }

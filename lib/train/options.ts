@@ -3,6 +3,7 @@
  */
 import type { Inputs } from '../data/matrix'
 import type { Targets } from '../data/targets'
+import { type ClassWeights, checkClassWeights, type SampleWeights } from '../data/weights'
 import { expected, refuseUnknown } from '../errors'
 import { checkBoolean, checkName, checkNumber, RANGES } from '../names'
 import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } from '../optimizers'
@@ -25,7 +26,17 @@ export interface FitOptions<X = Inputs, Y = Targets> {
   /** Prints the loss every n epochs; true is 1, 0 and false are never. @default 0 */
   dispLoss?: number | boolean
   /** A share in (0, 1) of the rows, drawn by the seed, stratified for classes; or rows of their own. @default none */
-  validation?: number | { readonly x: X; readonly y: Y }
+  validation?: number | { readonly x: X; readonly y: Y; readonly sampleWeight?: SampleWeights }
+  /**
+   * How much each row counts, ≥ 0: a mean loss divides by the sum of a batch's weights, a sum multiplies. Weight 2 is the
+   * row twice, 0 is none. Held-out rows take theirs along. @default 1 each
+   */
+  sampleWeight?: SampleWeights
+  /**
+   * How much the rows of each class count in training, beside `sampleWeight`: a list in the order of the classes, a
+   * record by label, or 'balanced', n / (K·count). Not in the validation loss. @default 1 each
+   */
+  classWeight?: ClassWeights
   /** Ends the run within one batch; the run rejects with ERR_ABORTED. */
   signal?: AbortSignal
   /** 'stop' resolves with status 'diverged', 'throw' rejects with ERR_DIVERGED. @default 'stop' */
@@ -45,6 +56,8 @@ const NAMES: readonly (keyof FitOptions)[] = [
   'plot',
   'dispLoss',
   'validation',
+  'sampleWeight',
+  'classWeight',
   'signal',
   'onDivergence',
   'keep',
@@ -60,7 +73,10 @@ export interface FitSettings {
   readonly shuffle: boolean
   readonly plot: boolean | string
   readonly dispLoss: number
-  readonly validation: number | { readonly x: unknown; readonly y: unknown } | null
+  readonly validation: number | { readonly x: unknown; readonly y: unknown; readonly sampleWeight?: unknown } | null
+  /** As given: what it must be the rows say. */
+  readonly sampleWeight: unknown
+  readonly classWeight: ClassWeights | null
   readonly signal: AbortSignal | null
   readonly onDivergence: 'stop' | 'throw'
   readonly keep: 'last' | 'best'
@@ -80,6 +96,8 @@ export function readFitOptions(options: unknown): FitSettings {
     plot = false,
     dispLoss = 0,
     validation,
+    sampleWeight,
+    classWeight,
     signal,
     onDivergence = 'stop',
     keep = 'last',
@@ -97,6 +115,8 @@ export function readFitOptions(options: unknown): FitSettings {
     dispLoss:
       typeof dispLoss === 'boolean' ? Number(dispLoss) : checkNumber(dispLoss, RANGES.wholeNotNegative, 'dispLoss'),
     validation: readValidation(validation),
+    sampleWeight,
+    classWeight: checkClassWeights(classWeight),
     signal: readSignal(signal),
     onDivergence: checkName(onDivergence, ['stop', 'throw'], 'onDivergence'),
     keep: checkName(keep, ['last', 'best'], 'keep'),
@@ -114,7 +134,7 @@ function readValidation(value: unknown): FitSettings['validation'] {
   if (value === undefined || value === null) return null
   if (typeof value === 'number' && value > 0 && value < 1) return value
   if (typeof value === 'object' && 'x' in value && 'y' in value) {
-    refuseUnknown(value, ['x', 'y'], 'validation')
+    refuseUnknown(value, ['x', 'y', 'sampleWeight'], 'validation')
     return value
   }
   throw expected('a share in (0, 1) or { x, y }', 'validation', value)
