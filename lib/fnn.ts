@@ -4,6 +4,7 @@
  * It reads what it is given, checks all of it before anything changes, and hands it to the rooms below: data/ for x and
  * y, build.ts and network.ts for the network, train/ for the loop. It computes nothing itself.
  */
+import { resolve } from 'node:path'
 import type { Bound, Engine } from './backends/backend'
 import { type Blueprint, blueprint, knownOf, lossOf, outputsAsked, taskOfOptions, toProbabilities } from './build'
 import { type Codec, encodeInputs, encodePair, fitCodec, type Pair, restoreOutputs, splitPair } from './data/codec'
@@ -45,10 +46,21 @@ import { type Config, type ModelOptions, readModelOptions } from './options'
 import { explainProgram } from './plan/explain'
 import type { Floats, Report, Table } from './plan/plan'
 import { checkPlotPath } from './plot'
-import { readWhole, writeDurably } from './save/durable'
-import { decodeModel, encodeModel } from './save/model'
-import { decodeTensors, encodeTensors } from './save/safetensors'
+import {
+  type Checkpoint,
+  CheckpointFile,
+  decodeRun,
+  describeRun,
+  encodeCheckpoint,
+  epochsOfModel,
+  readCheckpoint,
+  requireSameRun,
+} from './save/checkpoint'
+import { checkWritable, exists, readWhole, writeDurably } from './save/durable'
+import { decodeModel, encodeModel, type SavedModel } from './save/model'
+import { decodeTensors, encodeInTurns } from './save/safetensors'
 import { summarize } from './summary'
+import { checkMonitor } from './train/best'
 import { drive, driveHere } from './train/drive'
 import { type History, Recorder } from './train/history'
 import type { Job, Orders, Outcome } from './train/job'
@@ -114,6 +126,7 @@ interface Prepared {
   readonly optimizer: OptimizerSpec
   readonly keepsState: boolean
   readonly data: readonly Bound[]
+  readonly file: CheckpointFile | null
 }
 
 /**
@@ -135,6 +148,8 @@ export class FNN<L extends Label = Label> {
   #drawnBy: number | null
   /** Epochs trained since the last reset, so that no two share an order of rows or a mask. */
   #epochs = 0
+  /** The checkpoint that the model as it is came from. */
+  #loadedFrom: string | null = null
 
   /** @throws ERR_OPTION, ERR_SHAPE; ERR_BACKEND where the backend asked for is not there */
   constructor(options: ModelOptions<L> = {}) {
@@ -203,8 +218,10 @@ export class FNN<L extends Label = Label> {
       settings.signal?.addEventListener('abort', stop)
       try {
         const outcome = await drive(training(prepared.job, recorder, orders), prepared.engine, tell)
+        await prepared.file?.settle()
         return this.#conclude(prepared, settings, outcome)
       } finally {
+        await prepared.file?.settle()
         settings.signal?.removeEventListener('abort', stop)
         this.#release(prepared)
       }
@@ -216,6 +233,8 @@ export class FNN<L extends Label = Label> {
     this.#refuseBusy(call)
     const [isAsync, keepsState] = [call !== 'fitSync', call === 'partialFit']
     if (typeof settings.plot === 'string') checkPlotPath(settings.plot)
+    if (settings.checkpoint) checkWritable(settings.checkpoint.path)
+    const resumed = this.#checkpointFor(settings)
     const { standardize, dtype } = this.#config
     const pair = this.#read(x, y, settings)
     const coding = this.#built?.codec?.coding ?? inferCoding(pair.targets, this.#known())
@@ -229,6 +248,12 @@ export class FNN<L extends Label = Label> {
     const heldTable = held && encodePair(codec, held, form, dtype)
     if (heldTable && heldTable.targets !== table.targets)
       throw new DownhillError('ERR_SHAPE', 'Expected the validation y in the same form as y, labels or probabilities.')
+    checkMonitor(settings, [defaultMetric(coding.task).name])
+    const description = settings.checkpoint || resumed ? describeRun(settings, table, heldTable) : null
+    if (resumed && description) {
+      const model = this.#saved({ blueprint: plans, codec, coding })
+      requireSameRun(resumed, model, description, settings.epochs)
+    }
 
     const built = { network: this.#networkFor(plans), blueprint: plans, codec, coding }
     this.#built = built
@@ -236,32 +261,53 @@ export class FNN<L extends Label = Label> {
     recorder.backend = network.backendName
     const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
     const engine = network.trainer(settings.optimizer, batch, table.targets, isAsync)
-    const carried = keepsState ? this.#carriedFor(settings.optimizer) : null
-    if (carried) engine.write(engine.plan.state, carried.state)
+    const carried = keepsState && !resumed ? this.#carriedFor(settings.optimizer) : null
+    const snapshot = resumed?.run.snapshot ?? null
+    const state = snapshot?.state ?? carried?.state
+    if (resumed && state?.length !== engine.plan.state.length) {
+      engine.close()
+      throw strangeState(resumed.path)
+    }
+    if (state) engine.write(engine.plan.state, state)
+    if (resumed) {
+      network.parameters = writeParameters(resumed.parameters, network.parameters, network.layout, dtype)
+      recorder.resume(resumed.run.snapshot)
+    }
     const data = engine.bind(table)
     const validation = heldTable && {
       data: engine.bind(heldTable),
       metrics: ({ output }: Report) => metricOf(coding, heldTable, toProbabilities(plans, output as Floats)),
     }
+    const file =
+      settings.checkpoint && description
+        ? new CheckpointFile(settings.checkpoint.path, isAsync, ({ parameters, ...snapshot }) => {
+            const model = this.#saved(built, epochsOfModel(snapshot))
+            return encodeCheckpoint(model, readParameters(parameters, network.layout), { snapshot, ...description })
+          })
+        : null
     const job: Job = {
       settings,
       isAsync,
       data,
       batch,
       seed: this.seed,
-      firstStep: carried?.steps ?? 0,
-      since: carried?.since ?? this.#epochs,
-      firstEpoch: this.#epochs,
+      firstStep: snapshot?.firstStep ?? carried?.steps ?? 0,
+      since: snapshot?.since ?? carried?.since ?? this.#epochs,
+      firstEpoch: snapshot?.firstEpoch ?? this.#epochs,
       validation,
       weights: {
         read: () => engine.read(engine.plan.parameters),
         write: (values) => engine.write(engine.plan.parameters, values),
       },
+      state: () => engine.read(engine.plan.state),
+      keeper: file,
+      resumed: snapshot,
       suspect: () => firstNonFinite(engine.read(engine.plan.gradients), network.layout),
       watches: carried ? [] : [startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder })],
     }
     const bound = validation ? [data, validation.data] : [data]
-    return { job, engine, recorder, optimizer: settings.optimizer, keepsState, data: bound }
+    this.#loadedFrom = null
+    return { job, engine, recorder, optimizer: settings.optimizer, keepsState, data: bound, file }
   }
 
   #release({ engine, data }: Prepared): void {
@@ -272,20 +318,21 @@ export class FNN<L extends Label = Label> {
   }
 
   /** Keeps what the next run goes on from, and turns the outcome into the history or the error that it is. */
-  #conclude(prepared: Prepared, settings: FitSettings, { status, reason }: Outcome): History {
-    const { engine, job, recorder, optimizer, keepsState } = prepared
-    this.#epochs += recorder.epochs.length
+  #conclude(prepared: Prepared, settings: FitSettings, { status, reason, isAsked }: Outcome): History {
+    const { engine, job, recorder, optimizer, keepsState, file } = prepared
+    this.#epochs = job.firstEpoch + recorder.epochs.length
     if (recorder.steps > 0) this.#drawnBy = null
     const { since, firstStep } = job
     const steps = firstStep + recorder.steps
     this.#carried = keepsState ? { optimizer, state: engine.read(engine.plan.state), steps, since } : null
-    if (settings.signal?.aborted && status === 'stopped') throw aborted(settings.signal, recorder)
+    if (settings.signal?.aborted && isAsked) throw aborted(settings.signal, recorder)
     const history = recorder.finish(status, reason)
     try {
+      if (file?.error) throw file.error
       if (typeof settings.plot === 'string') history.plot(settings.plot)
       else if (settings.plot) console.log(history.plot())
     } catch (error) {
-      // The training is done and its record must not be lost with the picture.
+      // The training is done and its record must not be lost with the file or the picture.
       if (error instanceof DownhillError) error.history = history
       throw error
     }
@@ -295,6 +342,19 @@ export class FNN<L extends Label = Label> {
       throw error
     }
     return history
+  }
+
+  /** The checkpoint to go on from; null where the run begins. @throws ERR_FILE, ERR_OPTION */
+  #checkpointFor({ resume, checkpoint }: FitSettings): Checkpoint | null {
+    if (typeof resume === 'string') return readCheckpoint(resume)
+    if (!resume) return null
+    const path = this.#loadedFrom ?? checkpoint?.path
+    if (path === undefined)
+      throw new DownhillError(
+        'ERR_OPTION',
+        'Expected a checkpoint for resume: true but the model was loaded from none and fit writes none; give its path.',
+      )
+    return this.#loadedFrom !== null || exists(path) ? readCheckpoint(path) : null
   }
 
   #carriedFor(optimizer: OptimizerSpec): Carried | null {
@@ -359,6 +419,7 @@ export class FNN<L extends Label = Label> {
     const { network } = this.#requireBuilt('setWeights')
     network.parameters = writeParameters(layers, network.parameters, network.layout, this.#config.dtype)
     this.#drawnBy = null
+    this.#loadedFrom = null
   }
 
   /**
@@ -409,6 +470,7 @@ export class FNN<L extends Label = Label> {
     this.#refuseBusy('reset')
     checkNumber(seed, RANGES.seed, 'seed')
     this.#carried = null
+    this.#loadedFrom = null
     this.#epochs = 0
     this.#built?.network.draw(seed, this.#config.initScale)
     this.#drawnBy = this.#built ? seed : this.seed
@@ -435,29 +497,28 @@ export class FNN<L extends Label = Label> {
    * @throws ERR_STATE, ERR_FILE
    */
   async save(path: string): Promise<void> {
-    const { network, blueprint: plans, codec, coding } = this.#requireBuilt('save')
+    const built = this.#requireBuilt('save')
     checkPath(path, 'save')
-    const { initializer, l2, standardize, initScale, dtype } = this.#config
-    const { model, loss } = plans
-    const options = { inputs: model.inputs, layers: model.layers, loss, task: coding.task, initializer, l2 }
-    const rest = { standardize, initScale, dtype, seed: this.seed }
-    const saved = { options: { ...options, ...rest }, codec, epochs: this.#epochs }
-    await writeDurably(path, encodeTensors(encodeModel(saved, readParameters(network.parameters, network.layout))))
+    const parameters = readParameters(built.network.parameters, built.network.layout)
+    await writeDurably(path, await encodeInTurns(encodeModel(this.#saved(built), parameters)))
   }
 
   /**
-   * A model from a file that `save` wrote; it predicts the same bits on the same backend.
+   * A model from a file that `save` wrote, or a checkpoint, of which it is the model last trained; it predicts the same bits on the same backend.
    * @param options where it is to run; as in the constructor
    * @throws ERR_FILE for anything but a whole, unchanged file
    */
   static async load(path: string, options: Pick<ModelOptions, 'backend' | 'threads'> = {}): Promise<FNN> {
     checkPath(path, 'load')
     refuseUnknown(options, ['backend', 'threads'], 'load')
-    const { model, parameters } = decodeModel(decodeTensors(await readWhole(path), path), path)
+    const contents = decodeTensors(await readWhole(path), path)
+    const { model, parameters } = decodeModel(contents, path)
     const net = new FNN({ ...model.options, ...options })
     const { network } = net.#requireBuilt('load')
     network.parameters = writeParameters(parameters, network.parameters, network.layout, net.#config.dtype)
     net.#epochs = model.epochs
+    net.#drawnBy = null
+    if (decodeRun(contents, path)) net.#loadedFrom = resolve(path)
     if (model.codec) net.#built = { ...(net.#built as Built), codec: model.codec, coding: model.codec.coding }
     return net
   }
@@ -512,6 +573,13 @@ export class FNN<L extends Label = Label> {
   }
 
   // -------------------------------------------------------------------------------------------------- inside
+
+  /** All of a model but its parameters. */
+  #saved({ blueprint: { model, loss }, codec, coding }: Omit<Built, 'network'>, epochs = this.#epochs): SavedModel {
+    const { initializer, l2, standardize, initScale, dtype } = this.#config
+    const options = { inputs: model.inputs, layers: model.layers, loss, task: coding.task, initializer, l2 }
+    return { options: { ...options, standardize, initScale, dtype, seed: this.seed }, codec, epochs }
+  }
 
   #networkFor(plans: Blueprint): Network {
     const { dtype, backend, threads, initScale } = this.#config
@@ -587,6 +655,10 @@ export class FNN<L extends Label = Label> {
     if (this.#training)
       throw new DownhillError('ERR_BUSY', `Expected an idle model for ${call} but it is training; await its run first.`)
   }
+}
+
+function strangeState(path: string): DownhillError {
+  return new DownhillError('ERR_FILE', `Expected the state of this optimizer in ${path} but there is another.`)
 }
 
 function checkPath(path: unknown, call: string): void {

@@ -243,6 +243,9 @@ const FIT_OPTIONS: { readonly [K in keyof Required<FitOptions>]: readonly unknow
   signal: [null],
   onDivergence: [],
   keep: [],
+  earlyStopping: [true, false, null, object],
+  checkpoint: [null, false, 'banana', '3'],
+  resume: [null, true, false, 'banana', '3'],
   callbacks: [null, none, object, ...instances, floats],
 }
 
@@ -262,6 +265,19 @@ const BAD_FITS: readonly [name: string, options: object, code: ErrorCode, messag
   ['plot into a format nobody draws', { plot: 'loss.gif' }, 'ERR_OPTION', /\.svg/],
   ['a callback at no moment', { callbacks: { onEpochEnded() {} } }, 'ERR_OPTION', /"onEpochEnded" for a callback; did you mean "onEpochEnd"\?/],
   ['a callback that is no function', { callbacks: [{ onEpochEnd: 3 }] }, 'ERR_OPTION', /a function for onEpochEnd but received 3/],
+  ['earlyStopping without validation', { earlyStopping: true }, 'ERR_OPTION', /^Expected validation rows for the valLoss that earlyStopping monitors but there are none; give validation: 0\.2, or monitor: 'loss'\.$/],
+  ['patience of 0', { earlyStopping: { monitor: 'loss', patience: 0 } }, 'ERR_OPTION', /positive integer for patience but received 0/],
+  ['patience misspelt', { earlyStopping: { patence: 3 } }, 'ERR_OPTION', /"patence" for earlyStopping; did you mean "patience"\?/],
+  ['minDelta below 0', { earlyStopping: { minDelta: -1 } }, 'ERR_OPTION', /a number ≥ 0 for minDelta but received -1/],
+  ['restoreBest of text', { earlyStopping: { restoreBest: 'yes' } }, 'ERR_OPTION', /true or false for restoreBest/],
+  ['startFrom of 1.5', { earlyStopping: { startFrom: 1.5 } }, 'ERR_OPTION', /an integer ≥ 0 for startFrom/],
+  ['a monitor misspelt', { earlyStopping: { monitor: 'valLos' } }, 'ERR_OPTION', /did you mean "valLoss"\?/],
+  ['a monitor of another task', { validation: 0.5, earlyStopping: { monitor: 'r2' } }, 'ERR_OPTION', /"valAccuracy", which this run measures, for monitor but received "valR2"\.$/],
+  ['checkpoint without a path', { checkpoint: { everyEpochs: 3 } }, 'ERR_OPTION', /a path for checkpoint but received undefined/],
+  ['checkpoint at no path', { checkpoint: '' }, 'ERR_OPTION', /a path for checkpoint but received ""/],
+  ['checkpoint every 0 epochs', { checkpoint: { path: 'a', everyEpochs: 0 } }, 'ERR_OPTION', /positive integer for everyEpochs/],
+  ['checkpoint every 0 minutes', { checkpoint: { path: 'a', everyMinutes: 0 } }, 'ERR_OPTION', /positive number for everyMinutes/],
+  ['checkpoint every minute', { checkpoint: { path: 'a', everyMinute: 1 } }, 'ERR_OPTION', /did you mean "everyMinutes"\?/],
   ['all rows held out', { validation: 1 }, 'ERR_OPTION', /share/],
   ['validation without y', { validation: { x: xor } }, 'ERR_OPTION', /validation/],
   ['validation with z', { validation: { x: xor, y: labels, z: 1 } }, 'ERR_OPTION', /"z" for validation/],
@@ -697,7 +713,9 @@ t.test('any options and any data make a result or one of the codes', async (t) =
     { weight: 1, arbitrary: fc.constantFrom<unknown>([0, 1, 2, 3], ...BAD_Y.map(([, y]) => y)) },
     { weight: 1, arbitrary: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 5 }) },
   )
-  const fitNames = Object.keys(FIT_OPTIONS).filter((name) => !['plot', 'dispLoss', 'callbacks'].includes(name))
+  const fitNames = Object.keys(FIT_OPTIONS).filter(
+    (name) => !['plot', 'dispLoss', 'callbacks', 'checkpoint'].includes(name),
+  )
   let done = 0
   await fc.assert(
     fc.asyncProperty(options(Object.keys(MODEL_OPTIONS)), options(fitNames), x, y, async (model, fit, x, y) => {

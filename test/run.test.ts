@@ -398,6 +398,7 @@ t.test('a history becomes JSON and back', (t) =>
       metrics: { valAccuracy: [...metrics.valAccuracy] },
       status: 'completed',
       stopReason: 'All 3 epochs were trained.',
+      best: null,
       seconds,
       backend: options.backend,
       seed: 4,

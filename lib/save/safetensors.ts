@@ -40,8 +40,26 @@ interface Entry {
   readonly data_offsets: readonly [number, number]
 }
 
-/** The bytes of a file. Little-endian, as the format and every machine Node runs on have it. */
-export function encodeTensors({ tensors, metadata }: Contents): Buffer {
+/** Bytes whose checksum is taken in one go, some milliseconds. */
+const BLOCK = 1 << 22
+
+/** The bytes of a file, in pieces that share the tensors' memory. */
+export function encodeTensors(contents: Contents): Buffer[] {
+  return atOnce(encode(contents))
+}
+
+/** As `encodeTensors`, leaving the event loop a turn between blocks. The tensors must not change meanwhile. */
+export async function encodeInTurns(contents: Contents): Promise<Buffer[]> {
+  const encoding = encode(contents)
+  for (;;) {
+    const { done, value } = encoding.next()
+    if (done) return value
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** Yields between blocks. Little-endian, as the format and every machine Node runs on have it. */
+function* encode({ tensors, metadata }: Contents): Generator<void, Buffer[]> {
   const header: Record<string, Entry | Record<string, string>> = { __metadata__: { ...metadata, [CHECKSUM]: BLANK } }
   const pieces: Buffer[] = []
   let at = 0
@@ -54,7 +72,7 @@ export function encodeTensors({ tensors, metadata }: Contents): Buffer {
   // Padded so that tensors begin at a multiple of eight, which lets readers map them.
   const text = JSON.stringify(header)
   const padded = text + ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8)
-  const sum = checksum(Buffer.from(padded), pieces)
+  const sum = yield* checksum(Buffer.from(padded), pieces)
   const json = Buffer.from(padded.replace(BLANK, sum))
   if (json.length > MOST_HEADER_BYTES || tensors.size > MOST_TENSORS)
     throw new DownhillError(
@@ -63,7 +81,7 @@ export function encodeTensors({ tensors, metadata }: Contents): Buffer {
     )
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(json.length))
-  return Buffer.concat([length, json, ...pieces])
+  return [length, json, ...pieces]
 }
 
 /**
@@ -87,7 +105,7 @@ export function decodeTensors(file: Buffer, name: string): Contents {
   const recorded = metadata[CHECKSUM]
   if (recorded !== undefined) {
     const blanked = Buffer.from(json.toString('utf8').replace(recorded, BLANK))
-    if (!/^[0-9a-f]{64}$/.test(recorded) || checksum(blanked, [data]) !== recorded)
+    if (!/^[0-9a-f]{64}$/.test(recorded) || atOnce(checksum(blanked, [data])) !== recorded)
       refuse('its checksum is not that of its bytes')
   }
   const tensors = new Map<string, StoredTensor>()
@@ -109,10 +127,26 @@ export function decodeTensors(file: Buffer, name: string): Contents {
   return { tensors, metadata }
 }
 
-function checksum(header: Buffer, pieces: readonly Buffer[]): string {
+function* checksum(header: Buffer, pieces: readonly Buffer[]): Generator<void, string> {
   const hash = createHash('sha256').update(header)
-  for (const piece of pieces) hash.update(piece)
+  let sinceTurn = 0
+  for (const piece of pieces)
+    for (let at = 0; at < piece.length; at += BLOCK) {
+      const block = piece.subarray(at, at + BLOCK)
+      hash.update(block)
+      sinceTurn += block.length
+      if (sinceTurn < BLOCK) continue
+      sinceTurn = 0
+      yield
+    }
   return hash.digest('hex')
+}
+
+function atOnce<T>(turns: Generator<void, T>): T {
+  for (;;) {
+    const { done, value } = turns.next()
+    if (done) return value
+  }
 }
 
 function parseHeader(json: Buffer): object | null {

@@ -27,6 +27,15 @@ export interface Epoch {
   readonly valMetrics?: Readonly<Record<string, number>>
 }
 
+/** The best epoch of a run. */
+export interface BestEpoch {
+  /** From 1. */
+  readonly epoch: number
+  /** The series of the history that was looked at, and its value then. */
+  readonly monitor: string
+  readonly value: number
+}
+
 /** A finished run. Series have one entry an epoch begun. */
 export interface History {
   readonly epochs: number
@@ -43,6 +52,9 @@ export interface History {
   readonly status: Status
   /** One sentence. */
   readonly stopReason: string
+  /** Where one was looked for: with `earlyStopping` or `keep: 'best'`. */
+  readonly best: BestEpoch | null
+  /** Of training; of a run that went on from a checkpoint, those before it too. */
   readonly seconds: number
   /** Backend that ran, and the seed that decided everything. */
   readonly backend: string
@@ -60,6 +72,15 @@ export interface History {
 
 const NEXT_TO_NOTHING = 2 ** -900
 
+/** Sums of an epoch under way; of 0 rows, none is. */
+export interface OpenEpoch {
+  readonly rows: number
+  readonly weight: number
+  readonly loss: number
+  readonly penalty: number
+  readonly gradientNorm: number
+}
+
 /** Gathers the steps of reports, however they were cut, into epochs. */
 export class EpochSum {
   #rows = 0
@@ -71,7 +92,25 @@ export class EpochSum {
   constructor(
     readonly pass: number,
     readonly batch: number,
-  ) {}
+    open?: OpenEpoch,
+  ) {
+    if (open === undefined) return
+    this.#rows = open.rows
+    this.#weight = open.weight
+    this.#loss = open.loss
+    this.#penalty = open.penalty
+    this.#gradientNorm = open.gradientNorm
+  }
+
+  get open(): OpenEpoch {
+    return {
+      rows: this.#rows,
+      weight: this.#weight,
+      loss: this.#loss,
+      penalty: this.#penalty,
+      gradientNorm: this.#gradientNorm,
+    }
+  }
 
   /** No step of an epoch under way. */
   get isEmpty(): boolean {
@@ -105,18 +144,41 @@ export class EpochSum {
   }
 }
 
+/** What a recorder goes on from. */
+interface Recorded {
+  readonly epochs: readonly Epoch[]
+  readonly steps: number
+  readonly start: Start | null
+  readonly seconds: number
+}
+
 /** Collects epochs while a run goes on. */
 export class Recorder {
   readonly epochs: Epoch[] = []
   steps = 0
+  /** Trained before this recorder's own time. */
+  #earlier = 0
   readonly #started = performance.now()
 
   /** Known once the network is built. */
   backend = ''
   /** Known after the first step. */
   start: Start | null = null
+  best: BestEpoch | null = null
 
   constructor(readonly seed: number) {}
+
+  get seconds(): number {
+    return this.#earlier + (performance.now() - this.#started) / 1000
+  }
+
+  /** Goes on where another recorder was. */
+  resume({ epochs, steps, start, seconds }: Recorded): void {
+    this.epochs.push(...epochs)
+    this.steps = steps
+    this.start = start
+    this.#earlier = seconds
+  }
 
   finish(status: Status, stopReason: string): History {
     const series = (of: (epoch: Epoch) => number): Float64Array => Float64Array.from(this.epochs, of)
@@ -136,7 +198,8 @@ export class Recorder {
       metrics,
       status,
       stopReason,
-      seconds: (performance.now() - this.#started) / 1000,
+      best: this.best,
+      seconds: this.seconds,
       backend: this.backend,
       seed: this.seed,
       start: this.start,
@@ -159,6 +222,6 @@ export class Recorder {
 }
 
 /** accuracy → valAccuracy. */
-function valName(metric: string): string {
+export function valName(metric: string): string {
   return `val${metric[0].toUpperCase()}${metric.slice(1)}`
 }

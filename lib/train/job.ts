@@ -4,6 +4,7 @@
  */
 import type { Bound, Engine } from '../backends/backend'
 import type { Floats, Report, Slice } from '../plan/plan'
+import type { Keeper, RunState } from './checkpoint'
 import type { Status } from './history'
 import type { FitSettings } from './options'
 
@@ -23,6 +24,12 @@ export interface Job {
   readonly since: number
   readonly validation: Validation | null
   readonly weights: { read(): Floats; write(values: Floats): void }
+  /** The optimizer's state. */
+  readonly state: () => Floats
+  /** Where checkpoints go; null where none is asked for. */
+  readonly keeper: Keeper | null
+  /** What the run goes on from; weights and state are already there. */
+  readonly resumed: RunState | null
   /** Where a gradient stopped being finite, in words; null where only the loss did. */
   readonly suspect: () => string | null
   readonly watches: readonly Watch[]
@@ -60,6 +67,8 @@ export interface Orders {
 export interface Outcome {
   readonly status: Status
   readonly reason: string
+  /** Whether an order ended it, and not the run itself. */
+  readonly isAsked?: boolean
 }
 
 /**

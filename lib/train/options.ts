@@ -7,7 +7,9 @@ import { type ClassWeights, checkClassWeights, type SampleWeights } from '../dat
 import { expected, refuseUnknown } from '../errors'
 import { checkBoolean, checkName, checkNumber, RANGES } from '../names'
 import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } from '../optimizers'
+import { type EarlyStopping, type EarlyStoppingOptions, readEarlyStopping } from './best'
 import { type Callback, readCallbacks } from './callbacks'
+import { type CheckpointOptions, type CheckpointSettings, readCheckpoint, readResume } from './checkpoint'
 
 /** Options of `fit`, `fitSync` and `partialFit`. `X` and `Y` are the kinds of data the model takes. */
 export interface FitOptions<X = Inputs, Y = Targets> {
@@ -43,6 +45,15 @@ export interface FitOptions<X = Inputs, Y = Targets> {
   onDivergence?: 'stop' | 'throw'
   /** 'best' restores the weights with the lowest loss (of the validation rows, if there are any). @default 'last' */
   keep?: 'last' | 'best'
+  /** Ends the run when it gets no better; true is 10 epochs without a lower valLoss. @default false */
+  earlyStopping?: boolean | EarlyStoppingOptions
+  /** A file to go on from, written every epoch, or as { path, everyEpochs, everyMinutes } says, and at the end. @default none */
+  checkpoint?: string | CheckpointOptions
+  /**
+   * Goes on bit for bit from a checkpoint of the same model, data and options; more epochs may be asked for. A path, or
+   * true: from the file that the model was loaded from, else from that of `checkpoint`, if it is there. @default false
+   */
+  resume?: string | boolean
   /** One or several of objects with onTrainBegin, onEpochBegin, onBatchEnd, onEpochEnd, onTrainEnd. @default none */
   callbacks?: Callback | readonly Callback[]
 }
@@ -61,6 +72,9 @@ const NAMES: readonly (keyof FitOptions)[] = [
   'signal',
   'onDivergence',
   'keep',
+  'earlyStopping',
+  'checkpoint',
+  'resume',
   'callbacks',
 ]
 
@@ -80,6 +94,9 @@ export interface FitSettings {
   readonly signal: AbortSignal | null
   readonly onDivergence: 'stop' | 'throw'
   readonly keep: 'last' | 'best'
+  readonly earlyStopping: EarlyStopping | null
+  readonly checkpoint: CheckpointSettings | null
+  readonly resume: string | boolean
   readonly callbacks: readonly Callback[]
 }
 
@@ -101,6 +118,9 @@ export function readFitOptions(options: unknown): FitSettings {
     signal,
     onDivergence = 'stop',
     keep = 'last',
+    earlyStopping,
+    checkpoint,
+    resume,
     callbacks,
   } = options as FitOptions
   const spec = readOptimizer(optimizer)
@@ -120,6 +140,9 @@ export function readFitOptions(options: unknown): FitSettings {
     signal: readSignal(signal),
     onDivergence: checkName(onDivergence, ['stop', 'throw'], 'onDivergence'),
     keep: checkName(keep, ['last', 'best'], 'keep'),
+    earlyStopping: readEarlyStopping(earlyStopping),
+    checkpoint: readCheckpoint(checkpoint),
+    resume: readResume(resume),
     callbacks: readCallbacks(callbacks),
   }
 }

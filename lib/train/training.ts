@@ -6,32 +6,38 @@
  * slices are cut by time, and some are always submitted ahead, so that training never waits for the event loop.
  */
 import type { Report } from '../plan/plan'
-import { Best } from './best'
+import { Best, monitorOf } from './best'
 import { type Callback, listens, type Moment, type MomentName, momentOf, told } from './callbacks'
+import { type Snapshot, Timetable } from './checkpoint'
 import { type Epoch, EpochSum, type Recorder } from './history'
 import type { Job, Loop, Orders, Outcome, Validation, Watch } from './job'
 import type { FitSettings } from './options'
 import { evaluation, mostEpochs, Pace, sliceOf } from './slices'
 
 export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Outcome> {
-  const { settings, data, validation } = job
+  const { settings, data, validation, keeper, resumed } = job
   const { callbacks } = settings
   const stepsPerEpoch = Math.ceil(data.rows / job.batch)
   const total = settings.epochs * stepsPerEpoch
-  const best = settings.keep === 'best' ? new Best(job) : null
+  const best =
+    monitorOf(settings) === null
+      ? null
+      : new Best(settings, job.batch === data.rows, job.weights, resumed?.best, recorder.epochs)
   const isBatchWatched = listens(callbacks, 'onBatchEnd')
   const isEpochWatched =
     best !== null || validation !== null || listens(callbacks, 'onEpochBegin') || listens(callbacks, 'onEpochEnd')
   const isWatched = isBatchWatched || isEpochWatched
 
-  const sum = new EpochSum(data.rows, job.batch)
+  const sum = new EpochSum(data.rows, job.batch, resumed?.open)
   const pace = new Pace(isBatchWatched ? 1 : stepsPerEpoch, isWatched ? 1 : mostEpochs(data.rows))
-  let learningRate = settings.learningRate
-  let planned = 0
+  const timetable = settings.checkpoint && new Timetable(settings.checkpoint, stepsPerEpoch, recorder.steps)
+  recorder.best = best?.epoch ?? null
+  let learningRate = resumed?.learningRate ?? settings.learningRate
+  let planned = recorder.steps
   let inFlight = 0
   let watched: number | null = null
   const reach = Math.min(...job.watches.map((watch) => watch.reach ?? Number.POSITIVE_INFINITY))
-  let loss = Number.NaN
+  let loss = resumed?.loss ?? Number.NaN
   const moment = momentOf(settings.epochs, recorder, {
     get loss() {
       return loss
@@ -51,13 +57,34 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     recorder.epochs.push({ epoch: recorder.epochs.length + 1, ...epoch })
   }
 
+  const snapshot = (): Snapshot => ({
+    epochs: recorder.epochs.slice(),
+    open: sum.open,
+    steps: recorder.steps,
+    firstStep: job.firstStep,
+    firstEpoch: job.firstEpoch,
+    since: job.since,
+    loss,
+    learningRate,
+    parameters: job.weights.read(),
+    state: job.state(),
+    best: best?.kept ?? null,
+    start: recorder.start,
+    seconds: recorder.seconds,
+  })
+
   yield* tell(callbacks, 'onTrainBegin', moment)
   let outcome: Outcome | null = null
   while (outcome === null) {
     // What was submitted before the order came has been or is being trained: it counts, so it is collected first.
-    if (orders.stop && inFlight === 0) {
-      outcome = stopped(recorder)
-      break
+    if (inFlight === 0) {
+      outcome = ended(recorder, settings, best, orders)
+      if (outcome !== null) break
+      if (timetable?.isDue(recorder.steps)) {
+        // Where the disk is slower than the epochs, the training does not wait for it.
+        if (keeper && !keeper.isBusy) keeper.write(snapshot())
+        timetable.taken(recorder.steps)
+      }
     }
     if (sum.isEmpty) {
       best?.beginEpoch()
@@ -68,10 +95,12 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       const next = Math.min(...job.watches.map((watch) => watch.next(planned)))
       // A watched step begins when all before it is collected, and nothing is submitted behind it.
       if (next === planned && inFlight > 0) break
+      if (timetable?.isDue(planned) && inFlight > 0) break
       watched = next === planned ? planned : null
       // It leaves an epoch begun: where somebody looks at its end, it is ended first.
       const whole = isWatched ? stepsPerEpoch - (planned % stepsPerEpoch) : total
-      const most = Math.min(total, watched === null ? next : planned + 1, recorder.steps + reach) - planned
+      const until = Math.min(total, recorder.steps + reach, timetable?.next ?? total)
+      const most = Math.min(until, watched === null ? next : planned + 1) - planned
       const steps = Math.min(pace.steps, whole, most)
       if (steps === 0) break
       const slice = sliceOf(job, planned, steps, stepsPerEpoch, learningRate, inFlight > 0)
@@ -92,26 +121,28 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     }
     loss = report.loss[report.loss.length - 1] ?? loss
 
-    const ended = sum.add(report, learningRate)
-    if (isBatchWatched && report.stopped === null) yield* tell(callbacks, 'onBatchEnd', moment)
-    for (const epoch of ended) {
-      const isRefused = report.stopped === 'nonFinite' && epoch === ended[ended.length - 1]
+    const epochs = sum.add(report, learningRate)
+    if (isBatchWatched && report.steps > 0) yield* tell(callbacks, 'onBatchEnd', moment)
+    for (const epoch of epochs) {
+      const isRefused = report.stopped === 'nonFinite' && epoch === epochs[epochs.length - 1]
       const seen = validation && !isRefused ? yield* validate(validation) : {}
       record({ ...epoch, ...seen })
       if (isRefused) continue
       const last = recorder.epochs[recorder.epochs.length - 1]
       best?.endEpoch(last)
+      recorder.best = best?.epoch ?? null
       display(last, settings)
       yield* tell(callbacks, 'onEpochEnd', moment)
     }
     if (report.stopped === 'nonFinite')
       outcome = { status: 'diverged', reason: divergence(job, recorder, report, stepsPerEpoch) }
-    else if (report.stopped === 'asked') outcome = stopped(recorder)
-    else if (recorder.epochs.length === settings.epochs)
-      outcome = { status: 'completed', reason: `All ${settings.epochs} epochs were trained.` }
+    // An order that came in the middle of a slice has ended it.
+    else if (report.stopped === 'asked') outcome = ended(recorder, settings, best, { stop: true })
   }
   // What was submitted ahead of an early end is not begun, but has still to be collected.
   for (; inFlight > 0; inFlight--) yield { collect: true }
+  // The state from which the run can go on: before the best weights are restored, and never that of a divergence.
+  if (keeper && outcome.status !== 'diverged' && !keeper.has(recorder.steps)) keeper.write(snapshot())
   for (const epoch of sum.end(learningRate)) record(epoch)
   for (const watch of job.watches) yield* watch.end?.() ?? []
   best?.restore()
@@ -133,8 +164,14 @@ function* validate({ data, metrics }: Validation): Loop<Pick<Epoch, 'valLoss' | 
   return { valLoss: report.loss[0], valMetrics: metrics(report) }
 }
 
-function stopped(recorder: Recorder): Outcome {
-  return { status: 'stopped', reason: `The run was asked to stop after ${recorder.steps} steps.` }
+/** How a run that has come to rest ends here, if it does. */
+function ended({ epochs, steps }: Recorder, settings: FitSettings, best: Best | null, orders: Orders): Outcome | null {
+  if (epochs.length >= settings.epochs)
+    return { status: 'completed', reason: `All ${settings.epochs} epochs were trained.` }
+  const verdict = best?.verdict ?? null
+  if (verdict !== null) return { status: 'stopped', reason: verdict }
+  if (!orders.stop) return null
+  return { status: 'stopped', reason: `The run was asked to stop after ${steps} steps.`, isAsked: true }
 }
 
 /** *The loss became NaN at step 12 (epoch 3); not finite first: the gradient of layer 2's weights.* */
