@@ -27,7 +27,17 @@ export type { Orientation, Theirs, ValueComparison } from './doctor/theirs'
 export { DownhillError, type ErrorCode } from './errors'
 export { type Evaluation, FNN, type Predictions, type RowOptions } from './fnn'
 export { constant, type InitializerName, type InitializerSpec, normal, uniform } from './initializers'
-export { type DenseOptions, dense, dropout, type LayerSpec } from './layers'
+export {
+  activation,
+  type DenseOptions,
+  dense,
+  dropout,
+  type LayerNormOptions,
+  type LayerSpec,
+  layerNorm,
+  type PreluOptions,
+  prelu,
+} from './layers'
 export { binaryCrossEntropy, crossEntropy, huber, type LossName, type LossSpec, mae, mse } from './losses'
 export {
   adagrad,

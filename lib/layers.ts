@@ -5,7 +5,7 @@
 import { ACTIVATIONS, type ActivationName } from './activations'
 import { expected, refuseUnknown } from './errors'
 import { type InitializerName, type InitializerSpec, readInitializer } from './initializers'
-import { checkName, checkNumber, RANGES } from './names'
+import { checkBoolean, checkName, checkNumber, RANGES } from './names'
 import type { Stage } from './plan/stages'
 
 export interface DenseSpec {
@@ -24,7 +24,21 @@ export interface DropoutSpec {
   readonly kind: 'dropout'
   readonly rate: number
 }
-export type LayerSpec = DenseSpec | DropoutSpec
+export interface ActivationSpec {
+  readonly kind: 'activation'
+  readonly activation: ActivationName
+}
+export interface PreluSpec {
+  readonly kind: 'prelu'
+  /** One slope for all units. */
+  readonly isShared: boolean
+  readonly initial: number
+}
+export interface LayerNormSpec {
+  readonly kind: 'layerNorm'
+  readonly epsilon: number
+}
+export type LayerSpec = DropoutSpec | ActivationSpec | PreluSpec | LayerNormSpec | DenseSpec
 
 /**
  * What a tensor is to those who know no layer. `weights` are penalised, and scaled by `initScale`; `bias` is one number
@@ -65,6 +79,12 @@ export interface Layer<S extends LayerSpec> {
   readonly canEnd: boolean
 }
 
+/** What follows a normalisation: weights that multiply, 1 at the start, and a bias. */
+const gainAndShift = (columns: number): readonly TensorSpec[] => [
+  { name: 'weights', role: 'bias', rows: 1, columns, initializer: { kind: 'ones' } },
+  { name: 'bias', role: 'bias', rows: 1, columns, initializer: { kind: 'zeros' } },
+]
+
 /** All layers by kind. */
 export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpec, { kind: K }>> } = {
   dropout: {
@@ -76,6 +96,45 @@ export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpe
     stages: ({ rate }, _, index) => (rate === 0 ? [] : [{ kind: 'mask', rate, stream: index }]),
     activation: () => 'linear',
     canEnd: false,
+  },
+  activation: {
+    kind: 'activation',
+    synopsis: 'y = f(x), f one of the activations',
+    detail: ({ activation }) => activation,
+    outputs: (_, inputs) => inputs,
+    tensors: () => [],
+    stages: ({ activation }) => [{ kind: 'activate', activation }],
+    activation: ({ activation }) => activation,
+    withActivation: (spec, activation) => ({ ...spec, activation }),
+    canEnd: true,
+  },
+  prelu: {
+    kind: 'prelu',
+    synopsis: 'y = x > 0 ? x : a·x with slopes a that are learned, one a unit or one for all (He et al. 2015)',
+    detail: ({ isShared }) => (isShared ? 'shared slope' : ''),
+    outputs: (_, inputs) => inputs,
+    tensors: ({ isShared, initial }, inputs) => [
+      {
+        name: 'weights',
+        role: 'bias',
+        rows: 1,
+        columns: isShared ? 1 : inputs,
+        initializer: { kind: 'constant', value: initial },
+      },
+    ],
+    stages: ({ isShared }, inputs) => [{ kind: 'prelu', slopes: isShared ? 1 : inputs }],
+    activation: () => 'linear',
+    canEnd: true,
+  },
+  layerNorm: {
+    kind: 'layerNorm',
+    synopsis: 'each row to mean 0 and variance 1, then a gain and a shift for each unit (Ba et al. 2016)',
+    detail: () => '',
+    outputs: (_, inputs) => inputs,
+    tensors: (_, inputs) => gainAndShift(inputs),
+    stages: ({ epsilon }) => [{ kind: 'normalizeRows', epsilon }, { kind: 'scale' }],
+    activation: () => 'linear',
+    canEnd: true,
   },
   dense: {
     kind: 'dense',
@@ -160,6 +219,47 @@ export function dropout(rate: number): DropoutSpec {
   return { kind: 'dropout', rate: checkNumber(rate, RANGES.fraction, 'rate of dropout') }
 }
 
+/** An activation apart from a dense layer: behind a normalisation, or before one. */
+export function activation(name: ActivationName): ActivationSpec {
+  return {
+    kind: 'activation',
+    activation: checkName(name, [...ACTIVATIONS.keys()], 'activation') as ActivationName,
+  }
+}
+
+export interface PreluOptions {
+  /** One slope for all units, as in PyTorch's default; else each has its own. @default false */
+  shared?: boolean
+  /** Slopes at the start. @default 0.25 */
+  initial?: number
+}
+
+/** y = x > 0 ? x : a·x with slopes a that are learned (He et al. 2015); `l2` does not apply to them. */
+export function prelu(options: PreluOptions = {}): PreluSpec {
+  refuseUnknown(options, ['shared', 'initial'], 'prelu')
+  const { shared = false, initial = 0.25 } = options
+  return {
+    kind: 'prelu',
+    isShared: checkBoolean(shared, 'shared of prelu'),
+    initial: checkNumber(initial, RANGES.any, 'initial of prelu'),
+  }
+}
+
+export interface LayerNormOptions {
+  /** Added to the variance; > 0. @default 1e-5 */
+  epsilon?: number
+}
+
+/**
+ * Brings each row to mean 0 and variance 1 over its units, then multiplies each unit by a gain and adds a shift (Ba et
+ * al. 2016). Both are learned, from 1 and 0 on; `weights()` calls them weights and bias, and `l2` does not apply to them.
+ */
+export function layerNorm(options: LayerNormOptions = {}): LayerNormSpec {
+  refuseUnknown(options, ['epsilon'], 'layerNorm')
+  const { epsilon = 1e-5 } = options
+  return { kind: 'layerNorm', epsilon: checkNumber(epsilon, RANGES.positive, 'epsilon of layerNorm') }
+}
+
 /**
  * A checked layer: what a factory returned, or the same as plain data (as saved in a file).
  * @throws ERR_OPTION
@@ -175,4 +275,7 @@ const READERS: { readonly [K in LayerSpec['kind']]: (spec: Extract<LayerSpec, { 
   dense: ({ kind, units, activation, bias, ...options }) =>
     dense(units, activation, { ...options, bias: bias ?? false }),
   dropout: ({ rate }) => dropout(rate),
+  activation: ({ activation: name }) => activation(name),
+  prelu: ({ kind, isShared, ...options }) => prelu({ shared: isShared, ...options }),
+  layerNorm: ({ kind, ...options }) => layerNorm(options),
 }

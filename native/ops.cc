@@ -9,6 +9,7 @@
 #include "activations.h"
 #include "gemm.h"
 #include "losses.h"
+#include "op_row.h"
 #include "passes.h"
 #include "random.h"
 #include "transforms.h"
@@ -16,14 +17,7 @@
 namespace downhill {
 namespace {
 
-// Floats in a tile of elementwise work: four vectors of them fit a first-level cache, and they are more work than it
-// costs to hand over.
-constexpr size_t kTile = 2048;
-
 constexpr double kMost = 2147483648.0;
-
-// Rows of a tile for rows of O floats.
-size_t rowsOf(size_t O) { return std::max<size_t>(1, kTile / std::max<size_t>(1, O)); }
 
 // ------------------------------------------------------------------------------------------------- the batch
 
@@ -436,56 +430,16 @@ struct Account {
 
 // ------------------------------------------------------------------------------------------------- the table
 
-std::vector<std::string> split(const char* names) {
-  std::istringstream words(names);
-  std::vector<std::string> list;
-  for (std::string word; words >> word;) list.push_back(word);
-  return list;
-}
-
-template <class Op>
-void runOp(const void* operands, Step& step) {
-  static_cast<const Op*>(operands)->run(step);
-}
-
 // The operands of an instruction that is an Op, or null.
 template <class Op>
 Op* as(Instruction& instruction) {
   return instruction.run == runOp<Op> ? reinterpret_cast<Op*>(instruction.operands) : nullptr;
 }
 
-template <class Op, class = void>
-constexpr bool isPass = false;
-template <class Op>
-constexpr bool isPass<Op, std::void_t<decltype(&Op::part)>> = true;
-
-template <class Op>
-Instruction load(const Operands& in) {
-  static_assert(sizeof(Op) <= sizeof(Instruction::operands) && std::is_trivially_copyable_v<Op>);
-  Instruction made{};
-  const Op* const op = new (made.operands) Op(in);
-  if constexpr (isPass<Op>) {
-    made.n = op->n;
-    made.begin = [](void* operands, const Step& step) { static_cast<Op*>(operands)->begin(step); };
-    made.part = [](const void* operands, size_t from, size_t count) {
-      static_cast<const Op*>(operands)->part(from, count);
-    };
-  } else {
-    (void)op;
-    made.run = runOp<Op>;
-  }
-  return made;
-}
-
-template <class Op>
-OpRow row(const std::string& key, Scope scope, const void* tableRow = nullptr) {
-  return {key, scope, split(Op::names), tableRow, load<Op>, std::is_same_v<Op, GatherTargets>};
-}
-
 std::vector<OpRow> build() {
   std::vector<OpRow> all{
       row<Gather>("gather", Scope::chunk),
-      row<GatherTargets>("gatherTargets", Scope::chunk),
+      row<GatherTargets>("gatherTargets", Scope::chunk, nullptr, true),
       row<Affine>("affine", Scope::chunk),
       row<AffineGradWeights>("affineGradWeights", Scope::chunk),
       row<AffineGradInput>("affineGradInput", Scope::chunk),
@@ -516,6 +470,7 @@ std::vector<OpRow> build() {
     all.push_back(row<LossOf>(std::string("loss.") + l.name, Scope::chunk, &l));
     all.push_back(row<LossTangentOf>(std::string("lossTangent.") + l.name, Scope::chunk, &l));
   }
+  addUnitOps(all);
   return all;
 }
 

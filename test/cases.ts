@@ -11,7 +11,7 @@ import type { Backend } from '../dist/backends/backend'
 import { nativeStatus } from '../dist/backends/native'
 import { typescriptBackend } from '../dist/backends/typescript'
 import { normal } from '../dist/initializers'
-import { type DenseOptions, dense, dropout, type LayerSpec } from '../dist/layers'
+import { activation, type DenseOptions, dense, dropout, type LayerSpec, layerNorm, prelu } from '../dist/layers'
 import { binaryCrossEntropy, crossEntropy, huber, type LossSpec, mae, mse } from '../dist/losses'
 import {
   adagrad,
@@ -136,6 +136,34 @@ const PARTS: readonly [name: string, row: CaseRow][] = [
     { inputs: 7, layers: [dropout(0.2), layer(5, 'relu'), dropout(0.5), layer(3)], rows: 9 },
   ],
   ['dropout in chunks', { inputs: 3, layers: [layer(9, 'gelu'), dropout(0.4), layer(2)], rows: 31, capacity: 7 }],
+  [
+    'activations as layers',
+    {
+      inputs: 7,
+      layers: [activation('leakyRelu'), layer(9, 'tanh'), activation('relu'), layer(3), activation('gelu')],
+      rows: 33,
+    },
+  ],
+  ['an activation as output', { inputs: 5, layers: [layer(9, 'elu'), layer(3), activation('softmax')], rows: 33 }],
+  [
+    'slopes',
+    { inputs: 7, layers: [layer(31), prelu(), layer(9), prelu({ shared: true }), layer(3)], rows: 33, batch: 31 },
+  ],
+  ['slopes in chunks', { inputs: 3, layers: [prelu(), layer(9), prelu({ initial: -0.5 })], rows: 31, capacity: 7 }],
+  ['layerNorm', { inputs: 7, layers: [layer(31, 'tanh'), layerNorm(), layer(3)], rows: 33, batch: 31 }],
+  [
+    'layerNorm first, last, and of one unit',
+    {
+      inputs: 5,
+      layers: [layerNorm(), layer(17), layerNorm({ epsilon: 0.1 }), layer(1), layerNorm()],
+      rows: 31,
+      capacity: 7,
+    },
+  ],
+  [
+    'units in tiles',
+    { inputs: 40, layers: [layer(300), layerNorm(), prelu(), layer(70), prelu({ shared: true })], rows: 500 },
+  ],
   ['l2', { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, l2: 0.1 }],
   [
     'weighted rows',

@@ -83,6 +83,10 @@ const rowsOf =
   (...names: readonly [operand: string, columns: string][]): Bound['writes'] =>
   (operands, capacity) =>
     names.map(([name, columns]) => [name, operands[columns] * capacity])
+const units =
+  (...names: readonly [operand: string, columns: string][]): Bound['writes'] =>
+  (operands) =>
+    names.map(([name, columns]) => [name, operands[columns]])
 const vectors =
   (...names: readonly string[]): Bound['writes'] =>
   ({ n }) =>
@@ -119,6 +123,11 @@ const MAGNITUDES = {
   },
 } as const
 
+/** What is computed in double and stored once; a sum over rows once a chunk, of which cases have no more than a few. */
+const UNIT_ROUNDINGS = 2
+const UNIT_BOUND = { roundings: roundings(UNIT_ROUNDINGS), magnitude: 'result' } as const
+const SUM_BOUND = { roundings: roundings(8), magnitude: 'result' } as const
+
 const BOUNDS: { readonly [K in OpName]: Bound } = {
   gather: { writes: rowsOf(['x', 'I']), roundings: roundings(2), magnitude: 'result' },
   gatherTargets: { writes: rowsOf(['t', 'T']), roundings: roundings(0), magnitude: 'result' },
@@ -151,6 +160,31 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   },
   affineGradInputTangent: { writes: rowsOf(['Rdx', 'I']), roundings: ({ O }) => 2 * O + 1, magnitude: 'terms' },
   mask: { writes: rowsOf(['y', 'O']), roundings: roundings(2), magnitude: 'result' },
+  scale: { writes: rowsOf(['y', 'O']), ...UNIT_BOUND },
+  scaleGrad: { writes: units(['dg', 'O'], ['db', 'O']), ...SUM_BOUND },
+  scaleGradInput: { writes: rowsOf(['dx', 'O']), ...UNIT_BOUND },
+  scaleTangent: { writes: rowsOf(['Ry', 'O']), ...UNIT_BOUND },
+  scaleGradTangent: { writes: units(['Rdg', 'O'], ['Rdb', 'O']), ...SUM_BOUND },
+  scaleGradInputTangent: { writes: rowsOf(['Rdx', 'O']), ...UNIT_BOUND },
+  normalizeRows: {
+    writes: ({ O }, capacity) => [
+      ['y', O * capacity],
+      ['s', capacity],
+    ],
+    ...UNIT_BOUND,
+  },
+  normalizeRowsGrad: { writes: rowsOf(['dx', 'O']), roundings: roundings(UNIT_ROUNDINGS), magnitude: 'dy' },
+  normalizeRowsGradTangent: {
+    writes: rowsOf(['Rdx', 'O']),
+    roundings: roundings(UNIT_ROUNDINGS),
+    magnitude: 'tangent',
+  },
+  prelu: { writes: rowsOf(['y', 'O']), ...UNIT_BOUND },
+  preluGrad: { writes: rowsOf(['dx', 'O']), ...UNIT_BOUND },
+  preluGradSlope: { writes: units(['da', 'A']), ...SUM_BOUND },
+  preluTangent: { writes: rowsOf(['Ry', 'O']), ...UNIT_BOUND },
+  preluGradTangent: { writes: rowsOf(['Rdx', 'O']), ...UNIT_BOUND },
+  preluGradSlopeTangent: { writes: units(['Rda', 'A']), ...SUM_BOUND },
   loss: { writes: rowsOf(['dz', 'O']), roundings: roundingsOfRow, magnitude: 'target' },
   penalty: { writes: vectors('dw'), roundings: roundings(3), magnitude: 'terms' },
   guard: { writes: () => [], roundings: roundings(0), magnitude: 'result' },
@@ -304,8 +338,6 @@ function flush(v: number): number {
 export function isInPlace(instruction: Instruction): boolean {
   const { x, y, dx, dy, Rdx, Rdy } = instruction as unknown as Operands
   if (instruction.op === 'activate' || instruction.op === 'mask') return x === y
-  if (instruction.op === 'activateGradTangent') return Rdx === Rdy
-  return (
-    instruction.op === 'activateGrad' && (dx === dy || (ACTIVATIONS.get(instruction.row ?? '')?.isIdentity ?? false))
-  )
+  const isOfIdentity = instruction.op === 'activateGrad' && ACTIVATIONS.get(instruction.row ?? '')?.isIdentity
+  return isOfIdentity === true || (dx !== undefined && dx === dy) || (Rdx !== undefined && Rdx === Rdy)
 }

@@ -3,8 +3,9 @@
  * may be shared with other threads; native/plan.cc is its twin.
  */
 import type { Floats, Plan, Program, ProgramName, Report, Slice } from '../plan/plan'
+import type { BoundTable, Context, Memory, Operation } from './context'
 import type { Gate, StopFlag } from './gate'
-import { type BoundTable, type Context, type Memory, type Operation, prepare } from './operations'
+import { prepare } from './operations'
 
 /** The two blocks of an arena: parameters, which engines may share, and the rest. */
 export interface Blocks {

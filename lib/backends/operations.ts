@@ -7,9 +7,10 @@
  */
 import { ACTIVATIONS } from '../activations'
 import { LOSS_KERNELS } from '../losses'
-import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey, type Table } from '../plan/plan'
+import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey } from '../plan/plan'
 import { maskBits, maskKey } from '../random'
 import { nadamWeights } from '../step-form'
+import type { Context, Memory, Operation, Prepare } from './context'
 import {
   affine,
   affineGradInput,
@@ -18,44 +19,7 @@ import {
   affineGradWeightsTangent,
   affineTangent,
 } from './products'
-
-/** What changes from chunk to chunk and from step to step. */
-export interface Context {
-  /** Rows of this chunk, where its first stands in the batch, and rows of the batch. */
-  rows: number
-  offset: number
-  batch: number
-  /** Σω of the batch. */
-  weight: number
-  /** Row numbers of the data, and where this chunk begins in them; `order` null: 0, 1, 2 … */
-  order: Uint32Array | null
-  from: number
-  data: BoundTable
-  step: number
-  seed: number
-  learningRate: number
-  /** Sums of the step. */
-  loss: number
-  penalty: number
-  gradientNorm: number
-  /** What account found; null where the program has none. */
-  sums: readonly number[] | null
-  /** Set by guard: no update may follow. */
-  refused: boolean
-}
-
-/** A table in the backend's own memory. */
-export type BoundTable = Table
-
-/** Views of the arena; -1 gives null. */
-export interface Memory {
-  view(at: number, length: number): Floats
-  optional(at: number, length: number): Floats | null
-  readonly capacity: number
-}
-
-export type Operation = (context: Context) => void
-type Prepare<K extends OpName> = (instruction: InstructionOf<K>, memory: Memory) => Operation
+import { UNIT_OPERATIONS } from './units'
 
 /** Copies rows of a table, in order, into consecutive rows. */
 function gatherRows(source: Floats | Uint8Array, columns: number, scale: number, to: Floats, context: Context): void {
@@ -78,6 +42,8 @@ function lossScale(scale: number, overRows: number, { weight }: Context): number
 }
 
 const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
+  ...UNIT_OPERATIONS,
+
   gather({ x, I }, memory) {
     const to = memory.view(x, I * memory.capacity)
     return (context) => gatherRows(context.data.x, I, context.data.scale, to, context)

@@ -4,9 +4,9 @@
  */
 import { parentPort } from 'node:worker_threads'
 import type { Plan, Report, Slice } from '../plan/plan'
+import type { BoundTable } from './context'
 import { Gate, StopFlag } from './gate'
 import { type Blocks, Interpreter } from './interpreter'
-import type { BoundTable } from './operations'
 
 /** An engine as another thread needs it. */
 export interface EngineSetup {

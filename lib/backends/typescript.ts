@@ -8,9 +8,10 @@
 
 import type { Dtype, Floats, Plan, Range, Report, Slice, Table } from '../plan/plan'
 import type { Backend, Bound, Engine } from './backend'
+import type { BoundTable } from './context'
 import { Gate, StopFlag } from './gate'
 import { type Blocks, Interpreter } from './interpreter'
-import { type BoundTable, operationKeys } from './operations'
+import { operationKeys } from './operations'
 import type { EngineSetup } from './typescript-worker'
 import { type Loan, lend } from './worker-pool'
 

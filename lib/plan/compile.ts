@@ -12,7 +12,15 @@ import { type LossSpec, placeLoss } from '../losses'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
 import { type Layout, layOut, type Model, penaltyOf } from './layout'
 import { align, type Dtype, type Instruction, type Plan, type Program, type ProgramName, type Range } from './plan'
-import { type Emitted, type Emitter, emitStage, type Place, type Stage, type StageParameters } from './stages'
+import {
+  type Emitted,
+  type Emitter,
+  emitStage,
+  type Input,
+  type Place,
+  type Stage,
+  type StageParameters,
+} from './stages'
 
 export interface CompileOptions {
   readonly dtype: Dtype
@@ -159,14 +167,12 @@ function emitForward(site: Site, to: Collector, gradients: Range | null = null):
   const held = last?.kind === 'activate' && placeLoss(options.loss, last.activation).fused ? last : null
   if (held) stages.pop()
   const emitted: Emitted[] = []
-  let [y, width] = [x, model.inputs]
+  let input: Input = { x, width: model.inputs, isKept: false }
   for (const { stage, parameters } of stages) {
-    const step = emitStage(stage, y, width, parameters, to)
-    emitted.push(step)
-    y = step.y
-    width = step.width
+    const { y, width, keepsOutput = false } = emitted[emitted.push(emitStage(stage, input, parameters, to)) - 1]
+    input = { x: y, width, isKept: keepsOutput }
   }
-  return { emitted, z: y, width, held }
+  return { emitted, z: input.x, width: input.width, held }
 }
 
 /** What `loss` and its tangent take beside z and dz. */
@@ -235,7 +241,7 @@ function firstWithParameters(emitted: readonly Emitted[]): number {
 /** The activation held back for the loss, applied after it, for whoever wants to see outputs. */
 function emitOutput({ held, z, width }: Forward, to: Collector): { at: number; columns: number } {
   if (held === null) return { at: z, columns: width }
-  const { y } = emitStage(held, z, width, NO_PARAMETERS, to)
+  const { y } = emitStage(held, { x: z, width, isKept: true }, NO_PARAMETERS, to)
   return { at: y, columns: width }
 }
 

@@ -76,6 +76,78 @@ export const OPS = {
     operands: ['dy', 'Rdy', 'W', 'RW', 'Rdx', 'I', 'O'],
     synopsis: 'Rdx = Rdy·Wᵀ + dy·RWᵀ',
   },
+  scale: {
+    scope: 'chunk',
+    operands: ['x', 'g', 'b', 'y', 'O'],
+    synopsis: 'y = g ⊙ x + b   (g and b: one number a unit)',
+  },
+  scaleGrad: {
+    scope: 'chunk',
+    operands: ['x', 'dy', 'dg', 'db', 'O'],
+    synopsis: 'dg (+)= Σ_b dy ⊙ x;  db (+)= Σ_b dy   (= in the first chunk of a step, += in the others)',
+  },
+  scaleGradInput: { scope: 'chunk', operands: ['dy', 'g', 'dx', 'O'], synopsis: 'dx = g ⊙ dy   (dx may be dy)' },
+  scaleTangent: {
+    scope: 'chunk',
+    operands: ['x', 'Rx', 'g', 'Rg', 'Rb', 'Ry', 'O'],
+    synopsis: 'Ry = g ⊙ Rx + Rg ⊙ x + Rb   (Rx −1: zero)',
+  },
+  scaleGradTangent: {
+    scope: 'chunk',
+    operands: ['x', 'Rx', 'dy', 'Rdy', 'Rdg', 'Rdb', 'O'],
+    synopsis:
+      'Rdg (+)= Σ_b (Rdy ⊙ x + dy ⊙ Rx);  Rdb (+)= Σ_b Rdy   (Rx −1: zero; = in the first chunk, += in the others)',
+  },
+  scaleGradInputTangent: {
+    scope: 'chunk',
+    operands: ['dy', 'Rdy', 'g', 'Rg', 'Rdx', 'O'],
+    synopsis: 'Rdx = g ⊙ Rdy + Rg ⊙ dy   (Rdx may be Rdy)',
+  },
+  normalizeRows: {
+    scope: 'chunk',
+    operands: ['x', 'y', 's', 'O', 'epsilon'],
+    synopsis: 's[b] = 1/√(var x[b,:] + ε);  y[b,:] = s[b]·(x[b,:] − mean x[b,:])   (var: Σ(x − mean)²/O)',
+  },
+  normalizeRowsGrad: {
+    scope: 'chunk',
+    operands: ['y', 's', 'dy', 'dx', 'O'],
+    synopsis: 'dx = s·(dy − mean dy − y·mean(dy ⊙ y)), means over each row   (dx may be dy)',
+  },
+  normalizeRowsGradTangent: {
+    scope: 'chunk',
+    operands: ['y', 's', 'Rx', 'dy', 'Rdy', 'Rdx', 'O'],
+    synopsis: 'Rdx = J·Rdy + RJ·dy with J·v = s·(v − mean v − y·mean(v ⊙ y)), over each row   (Rdx may be Rdy)',
+  },
+  prelu: {
+    scope: 'chunk',
+    operands: ['x', 'a', 'y', 'O', 'A'],
+    synopsis: 'y = x > 0 ? x : a·x   (a: one number a unit, A = O; or one for all, A = 1)',
+  },
+  preluGrad: {
+    scope: 'chunk',
+    operands: ['x', 'a', 'dy', 'dx', 'O', 'A'],
+    synopsis: 'dx = x > 0 ? dy : a·dy   (dx may be dy)',
+  },
+  preluGradSlope: {
+    scope: 'chunk',
+    operands: ['x', 'dy', 'da', 'O', 'A'],
+    synopsis: 'da (+)= Σ_b (x > 0 ? 0 : x·dy)   (= in the first chunk of a step, += in the others)',
+  },
+  preluTangent: {
+    scope: 'chunk',
+    operands: ['x', 'Rx', 'a', 'Ra', 'Ry', 'O', 'A'],
+    synopsis: 'Ry = x > 0 ? Rx : a·Rx + Ra·x   (Rx −1: zero)',
+  },
+  preluGradTangent: {
+    scope: 'chunk',
+    operands: ['x', 'a', 'Ra', 'dy', 'Rdy', 'Rdx', 'O', 'A'],
+    synopsis: 'Rdx = x > 0 ? Rdy : a·Rdy + Ra·dy   (Rdx may be Rdy)',
+  },
+  preluGradSlopeTangent: {
+    scope: 'chunk',
+    operands: ['x', 'Rx', 'dy', 'Rdy', 'Rda', 'O', 'A'],
+    synopsis: 'Rda (+)= Σ_b (x > 0 ? 0 : x·Rdy + Rx·dy)   (Rx −1: zero; = in the first chunk, += in the others)',
+  },
   penalty: {
     scope: 'step',
     operands: ['w', 'dw', 'n', 'lambda'],

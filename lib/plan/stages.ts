@@ -14,6 +14,9 @@ export type Stage =
   | { readonly kind: 'affine'; readonly inputs: number; readonly outputs: number }
   | { readonly kind: 'activate'; readonly activation: string }
   | { readonly kind: 'mask'; readonly rate: number; readonly stream: number }
+  | { readonly kind: 'prelu'; readonly slopes: number }
+  | { readonly kind: 'scale' }
+  | { readonly kind: 'normalizeRows'; readonly epsilon: number }
 
 /** What a stage may ask of the compiler. */
 export interface Emitter {
@@ -24,6 +27,14 @@ export interface Emitter {
   emit(instruction: Instruction): void
   /** Offset of a fresh range of `columns` floats a row. */
   allocate(columns: number): number
+}
+
+/** What a stage reads: `width` columns at `x`. */
+export interface Input {
+  readonly x: number
+  readonly width: number
+  /** Somebody else still needs it: it must not be overwritten. */
+  readonly isKept: boolean
 }
 
 /** Weights and bias of the layer a stage belongs to, by offset; −1 where absent. */
@@ -52,6 +63,8 @@ export interface Emitted {
   /** Offset and width of the output. */
   readonly y: number
   readonly width: number
+  /** The way back reads the output. */
+  readonly keepsOutput?: boolean
   /** Nothing before the first stage that has any needs a gradient. */
   readonly hasParameters?: true
   /** Pushes the way back. `wantsInput`: whether anybody needs dx. */
@@ -62,19 +75,20 @@ export interface Emitted {
   backTangent(to: Emitter, at: BackTangent, wantsInput: boolean): number
 }
 
-type Emit<S extends Stage> = (stage: S, x: number, width: number, parameters: StageParameters, to: Emitter) => Emitted
+type Emit<S extends Stage> = (stage: S, input: Input, parameters: StageParameters, to: Emitter) => Emitted
 
 /** A stage that does nothing. */
-const through = (x: number, width: number): Emitted => ({
+const through = ({ x, width, isKept }: Input): Emitted => ({
   y: x,
   width,
+  keepsOutput: isKept,
   back: (_, dy) => dy,
   tangent: (_, Rx) => Rx,
   backTangent: (_, { Rdy }) => Rdy,
 })
 
 const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>> } = {
-  affine({ inputs: I, outputs: O }, x, _, { value, gradient, tangent, curvature }, to) {
+  affine({ inputs: I, outputs: O }, { x }, { value, gradient, tangent, curvature }, to) {
     const { W, b } = value
     const y = to.allocate(O)
     to.emit({ op: 'affine', x, W, b, y, I, O })
@@ -106,15 +120,17 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
   },
 
   // Overwrites its input where the derivative can be computed from the output, and dy by dx where nobody else reads dy.
-  activate({ activation }, x, O, _, to) {
+  activate({ activation }, input, _, to) {
+    const { x, width: O, isKept } = input
     const row = ACTIVATIONS.get(activation)
     if (row === undefined) throw new Error(`no activation ${activation}`)
-    if (row.isIdentity) return through(x, O)
-    const y = row.keeps === 'output' ? x : to.allocate(O)
+    if (row.isIdentity) return through(input)
+    const y = row.keeps === 'output' && !isKept ? x : to.allocate(O)
     to.emit({ op: 'activate', row: activation, x, y, O })
     return {
       y,
       width: O,
+      keepsOutput: row.keeps === 'output',
       back(back, dy) {
         const dx = back.keepsDeltas ? back.allocate(O) : dy
         back.emit({ op: 'activateGrad', row: activation, x, y, dy, dx, O })
@@ -135,8 +151,9 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
   },
 
   // Not in place: the activation before it still needs its own output on the way back. Linear: its tangent is itself.
-  mask({ rate, stream }, x, O, _, to) {
-    if (!to.isTraining) return through(x, O)
+  mask({ rate, stream }, input, _, to) {
+    if (!to.isTraining) return through(input)
+    const { x, width: O } = input
     const mask = (on: Emitter, from: number, y: number): number => {
       on.emit({ op: 'mask', x: from, y, O, rate, stream })
       return y
@@ -152,15 +169,86 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
       backTangent: (back, { Rdy }, wantsInput) => (wantsInput ? mask(back, Rdy, Rdy) : Rdy),
     }
   },
+
+  prelu({ slopes: A }, { x, width: O }, { value: { W: a }, gradient, tangent, curvature }, to) {
+    const y = to.allocate(O)
+    to.emit({ op: 'prelu', x, a, y, O, A })
+    return {
+      y,
+      width: O,
+      hasParameters: true,
+      back(back, dy, wantsInput) {
+        if (gradient.W >= 0) back.emit({ op: 'preluGradSlope', x, dy, da: gradient.W, O, A })
+        if (!wantsInput) return -1
+        const dx = back.keepsDeltas ? back.allocate(O) : dy
+        back.emit({ op: 'preluGrad', x, a, dy, dx, O, A })
+        return dx
+      },
+      tangent(along, Rx) {
+        const Ry = along.allocate(O)
+        along.emit({ op: 'preluTangent', x, Rx, a, Ra: tangent.W, Ry, O, A })
+        return Ry
+      },
+      backTangent(back, { Rx, dy, Rdy }, wantsInput) {
+        back.emit({ op: 'preluGradSlopeTangent', x, Rx, dy, Rdy, Rda: curvature.W, O, A })
+        if (!wantsInput) return -1
+        back.emit({ op: 'preluGradTangent', x, a, Ra: tangent.W, dy, Rdy, Rdx: Rdy, O, A })
+        return Rdy
+      },
+    }
+  },
+
+  scale(_, { x, width: O }, { value, gradient, tangent, curvature }, to) {
+    const { W: g, b } = value
+    const y = to.allocate(O)
+    to.emit({ op: 'scale', x, g, b, y, O })
+    return {
+      y,
+      width: O,
+      hasParameters: true,
+      back(back, dy, wantsInput) {
+        if (gradient.W >= 0) back.emit({ op: 'scaleGrad', x, dy, dg: gradient.W, db: gradient.b, O })
+        if (!wantsInput) return -1
+        const dx = back.keepsDeltas ? back.allocate(O) : dy
+        back.emit({ op: 'scaleGradInput', dy, g, dx, O })
+        return dx
+      },
+      tangent(along, Rx) {
+        const Ry = along.allocate(O)
+        along.emit({ op: 'scaleTangent', x, Rx, g, Rg: tangent.W, Rb: tangent.b, Ry, O })
+        return Ry
+      },
+      backTangent(back, { Rx, dy, Rdy }, wantsInput) {
+        back.emit({ op: 'scaleGradTangent', x, Rx, dy, Rdy, Rdg: curvature.W, Rdb: curvature.b, O })
+        if (!wantsInput) return -1
+        back.emit({ op: 'scaleGradInputTangent', dy, Rdy, g, Rg: tangent.W, Rdx: Rdy, O })
+        return Rdy
+      },
+    }
+  },
+
+  normalizeRows({ epsilon }, { x, width: O }, _, to) {
+    const [y, s] = [to.allocate(O), to.allocate(1)]
+    to.emit({ op: 'normalizeRows', x, y, s, O, epsilon })
+    const jacobian = (on: Emitter, v: number, product: number): number => {
+      on.emit({ op: 'normalizeRowsGrad', y, s, dy: v, dx: product, O })
+      return product
+    }
+    return {
+      y,
+      width: O,
+      keepsOutput: true,
+      back: (back, dy) => jacobian(back, dy, back.keepsDeltas ? back.allocate(O) : dy),
+      tangent: (along, Rx) => (Rx < 0 ? -1 : jacobian(along, Rx, along.allocate(O))),
+      backTangent(back, { Rx, dy, Rdy }) {
+        back.emit({ op: 'normalizeRowsGradTangent', y, s, Rx, dy, Rdy, Rdx: Rdy, O })
+        return Rdy
+      },
+    }
+  },
 }
 
-/** Emits the forward part of a stage that reads `width` columns at `x`. */
-export function emitStage<S extends Stage>(
-  stage: S,
-  x: number,
-  width: number,
-  parameters: StageParameters,
-  to: Emitter,
-): Emitted {
-  return (STAGES[stage.kind] as unknown as Emit<S>)(stage, x, width, parameters, to)
+/** Emits the forward part of a stage. */
+export function emitStage<S extends Stage>(stage: S, input: Input, parameters: StageParameters, to: Emitter): Emitted {
+  return (STAGES[stage.kind] as unknown as Emit<S>)(stage, input, parameters, to)
 }
