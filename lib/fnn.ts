@@ -24,6 +24,7 @@ import {
 import { readWeights, type SampleWeights, weighClasses } from './data/weights'
 import { diagnose } from './doctor/diagnose'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
+import { ledgerWatch } from './doctor/ledger'
 import {
   type LearningRateLimits,
   type LimitOptions,
@@ -63,7 +64,7 @@ import { summarize } from './summary'
 import { checkMonitor } from './train/best'
 import { drive, driveHere } from './train/drive'
 import { type History, Recorder } from './train/history'
-import type { Job, Orders, Outcome } from './train/job'
+import type { Job, Orders, Outcome, Watch } from './train/job'
 import { type FitOptions, type FitSettings, readFitOptions } from './train/options'
 import { Run } from './train/run'
 import { training } from './train/training'
@@ -260,7 +261,8 @@ export class FNN<L extends Label = Label> {
     const { network } = built
     recorder.backend = network.backendName
     const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
-    const engine = network.trainer(settings.optimizer, batch, table.targets, isAsync)
+    const accounts = settings.ledger === true && batch === table.rows
+    const engine = network.trainer(settings.optimizer, batch, table.targets, { isAsync, accounts })
     const carried = keepsState && !resumed ? this.#carriedFor(settings.optimizer) : null
     const snapshot = resumed?.run.snapshot ?? null
     const state = snapshot?.state ?? carried?.state
@@ -285,13 +287,18 @@ export class FNN<L extends Label = Label> {
             return encodeCheckpoint(model, readParameters(parameters, network.layout), { snapshot, ...description })
           })
         : null
+    const firstStep = snapshot?.firstStep ?? carried?.steps ?? 0
+    const watches: Watch[] = []
+    if (!carried) watches.push(startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder }))
+    if (settings.ledger)
+      watches.push(ledgerWatch({ network, engine, data, table, batch, settings, firstStep, seed: this.seed, recorder }))
     const job: Job = {
       settings,
       isAsync,
       data,
       batch,
       seed: this.seed,
-      firstStep: snapshot?.firstStep ?? carried?.steps ?? 0,
+      firstStep,
       since: snapshot?.since ?? carried?.since ?? this.#epochs,
       firstEpoch: snapshot?.firstEpoch ?? this.#epochs,
       validation,
@@ -303,16 +310,17 @@ export class FNN<L extends Label = Label> {
       keeper: file,
       resumed: snapshot,
       suspect: () => firstNonFinite(engine.read(engine.plan.gradients), network.layout),
-      watches: carried ? [] : [startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder })],
+      watches,
     }
     const bound = validation ? [data, validation.data] : [data]
     this.#loadedFrom = null
     return { job, engine, recorder, optimizer: settings.optimizer, keepsState, data: bound, file }
   }
 
-  #release({ engine, data }: Prepared): void {
+  #release({ engine, data, job }: Prepared): void {
     if (this.#training?.engine !== engine) return
     this.#training = null
+    for (const watch of job.watches) watch.close?.()
     for (const bound of data) bound.release()
     engine.close()
   }
@@ -483,12 +491,13 @@ export class FNN<L extends Label = Label> {
   }
 
   /** The compiled training step. @param options those of `fit` that decide it */
-  explain(options: Pick<FitOptions, 'optimizer' | 'batchSize'> = {}): string {
+  explain(options: Pick<FitOptions, 'optimizer' | 'batchSize' | 'ledger'> = {}): string {
     const { network, codec } = this.#requireBuilt('explain')
-    const { optimizer, batchSize } = readFitOptions(options)
+    const { optimizer, batchSize, ledger } = readFitOptions(options)
     const isIndexed = lossRow(network.loss).classTargets === 'index' && codec?.coding.task !== 'regression'
     const rows = batchSize === 'full' ? Number.MAX_SAFE_INTEGER : batchSize
-    return explainProgram(network.trainingPlan(optimizer, rows, isIndexed ? 1 : network.outputs), 'train')
+    const accounts = ledger === true && batchSize === 'full'
+    return explainProgram(network.trainingPlan(optimizer, rows, isIndexed ? 1 : network.outputs, accounts), 'train')
   }
 
   /**

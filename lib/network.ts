@@ -11,7 +11,7 @@ import { typescriptBackend } from './backends/typescript'
 import type { LayerSpec } from './layers'
 import type { LossSpec } from './losses'
 import type { OptimizerSpec } from './optimizers'
-import { CHUNK_ROWS, compile, PREDICT_ROWS } from './plan/compile'
+import { CHUNK_ROWS, type CompileOptions, compile, PREDICT_ROWS } from './plan/compile'
 import { drawParameters, type Layout, layOut, type Model, outputsOf, type Tensor } from './plan/layout'
 import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
 import { evaluation } from './train/slices'
@@ -28,6 +28,14 @@ export interface NetworkOptions {
 export interface CopyOptions {
   readonly layers?: readonly LayerSpec[]
   readonly dtype?: Dtype
+}
+
+/** What a training asks of its engine. */
+export interface TrainerOptions {
+  /** Whether it leaves a core free. */
+  readonly isAsync: boolean
+  /** Whether it reports what its steps are made of, and knows the objective. @default false */
+  readonly accounts?: boolean
 }
 
 /** Most that is kept of a pass between products with the Hessian, in floats: 256 MB of float32. Beyond, it is remade. */
@@ -121,16 +129,21 @@ export class Network {
   /**
    * An engine that trains these parameters in batches of `batch` rows.
    * @param targets columns of the targets as the loss takes them
-   * @param isAsync whether it leaves a core free
    */
-  trainer(optimizer: OptimizerSpec, batch: number, targets: number, isAsync: boolean): Engine {
-    const plan = this.#plan(['train', 'evaluate'], Math.min(batch, CHUNK_ROWS), targets, optimizer)
+  trainer(
+    optimizer: OptimizerSpec,
+    batch: number,
+    targets: number,
+    { isAsync, accounts = false }: TrainerOptions,
+  ): Engine {
+    const programs: readonly ProgramName[] = accounts ? ['train', 'evaluate', 'objective'] : ['train', 'evaluate']
+    const plan = this.#plan(programs, Math.min(batch, CHUNK_ROWS), targets, { optimizer, accounts })
     return this.#load(plan, isAsync ? Math.max(1, physicalCores() - 1) : physicalCores())
   }
 
   /** The training plan, as `explain` shows it. */
-  trainingPlan(optimizer: OptimizerSpec, batch: number, targets: number): Plan {
-    return this.#plan(['train'], Math.min(batch, CHUNK_ROWS), targets, optimizer)
+  trainingPlan(optimizer: OptimizerSpec, batch: number, targets: number, accounts: boolean): Plan {
+    return this.#plan(['train'], Math.min(batch, CHUNK_ROWS), targets, { optimizer, accounts })
   }
 
   bind(table: Table): Bound {
@@ -139,7 +152,7 @@ export class Network {
 
   /** A plan of this model with `programs`, in chunks of `capacity` rows; `train` needs an optimizer. */
   plan(programs: readonly ProgramName[], capacity: number, targets: number, optimizer?: OptimizerSpec): Plan {
-    return this.#plan(programs, capacity, targets, optimizer)
+    return this.#plan(programs, capacity, targets, { ...(optimizer && { optimizer }) })
   }
 
   /** An engine for a plan of this model, over this network's own parameters. Whoever loads it closes it. */
@@ -161,6 +174,14 @@ export class Network {
     const engine = this.#loadApart(whole.length <= MOST_KEPT ? whole : plan(Math.min(rows, CHUNK_ROWS), false))
     engine.write(engine.plan.parameters, this.parameters)
     return engine
+  }
+
+  /**
+   * An engine for the gradient of a training step of `batch` rows, masks and all, that makes no step; and without masks.
+   * Its parameters are its own, and zero.
+   */
+  twin(batch: number, targets: number): Engine {
+    return this.#loadApart(this.#plan(['train', 'linearize'], Math.min(batch, CHUNK_ROWS), targets))
   }
 
   /** An engine for the passes of an optimizer alone, in float64, its parameters its own. Its data: one row. */
@@ -194,9 +215,14 @@ export class Network {
     return this.#evaluator
   }
 
-  #plan(programs: readonly ProgramName[], capacity: number, targets: number, optimizer?: OptimizerSpec): Plan {
+  #plan(
+    programs: readonly ProgramName[],
+    capacity: number,
+    targets: number,
+    training: Pick<CompileOptions, 'optimizer' | 'accounts'> = {},
+  ): Plan {
     const { model, loss, dtype } = this.#options
-    return compile(model, { dtype, capacity, loss, targets, programs, ...(optimizer && { optimizer }) })
+    return compile(model, { dtype, capacity, loss, targets, programs, ...training })
   }
 
   #load(plan: Plan, threads: number): Engine {

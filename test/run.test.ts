@@ -403,6 +403,8 @@ t.test('a history becomes JSON and back', (t) =>
       backend: options.backend,
       seed: 4,
       start,
+      ledger: null,
+      ledgerNotes: null,
     })
     t.ok(seconds > 0)
   }),

@@ -12,7 +12,7 @@ import type { Bound, Engine } from '../backends/backend'
 import { DownhillError } from '../errors'
 import type { Network } from '../network'
 import { type Layout, pack, unpack } from '../plan/layout'
-import type { ProgramName, Report, Table } from '../plan/plan'
+import type { Floats, ProgramName, Report, Table } from '../plan/plan'
 import { evaluation } from '../train/slices'
 
 export class Curvature {
@@ -124,7 +124,7 @@ export async function withCurvature<T>(
   }
 }
 
-export function dot(a: Float64Array, b: Float64Array): number {
+export function dot(a: Floats, b: Floats): number {
   let sum = 0
   for (let i = 0; i < a.length; i++) sum += a[i] * b[i]
   return sum

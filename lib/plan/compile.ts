@@ -30,7 +30,7 @@ export interface CompileOptions {
   /** Columns of the targets: 1 for class indices, else as many as outputs. */
   readonly targets: number
   readonly programs: readonly ProgramName[]
-  /** Needed by `train` and `update`. */
+  /** Needed by `update`; without one, `train` goes as far as its gradient. */
   readonly optimizer?: OptimizerSpec
   /**
    * `curvature` goes on from what the last `linearize` left in the workspace, and so is right only if a chunk holds all
@@ -274,7 +274,8 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
 
   train(site, to) {
     emitPass(site, to, site.gradients)
-    const step = [...penalties(site, site.gradients), guard(site), ...account(site), ...update(site)]
+    const step = [...penalties(site, site.gradients), guard(site), ...account(site)]
+    if (site.options.optimizer) step.push(...update(site))
     return { chunk: to.instructions, step }
   },
 

@@ -3,6 +3,7 @@
  */
 import type { Report } from '../plan/plan'
 import { plotHistory } from '../plot'
+import type { Entry, Ledger, LedgerNotes } from './ledger'
 import { type Start, startToJson } from './start'
 
 export type Status = 'completed' | 'stopped' | 'diverged'
@@ -61,6 +62,10 @@ export interface History {
   readonly seed: number
   /** What the run began from, and its first step; null where it went on from another, or made no step. */
   readonly start: Start | null
+  /** What each step did to the objective, as terms that add up to the change; null where no ledger was asked for. */
+  readonly ledger: readonly Entry[] | null
+  /** What is not in it; null likewise. */
+  readonly ledgerNotes: LedgerNotes | null
   /**
    * Draws loss (and valLoss) on a log scale: to a file by its ending (.svg, .png, .html), or, without a path, as a
    * string for the terminal. @throws ERR_OPTION for another ending, ERR_FILE
@@ -165,6 +170,8 @@ export class Recorder {
   /** Known after the first step. */
   start: Start | null = null
   best: BestEpoch | null = null
+  /** Kept where one was asked for. */
+  ledger: Ledger | null = null
 
   constructor(readonly seed: number) {}
 
@@ -204,8 +211,16 @@ export class Recorder {
       seed: this.seed,
       start: this.start,
     }
+    const { ledger } = this
     return {
       ...data,
+      // Of a long run they are many: made when somebody asks.
+      get ledger() {
+        return ledger?.entries() ?? null
+      },
+      get ledgerNotes() {
+        return ledger?.notes(data.steps) ?? null
+      },
       plot: (path) => plotHistory(data, path),
       toJSON: () => ({
         ...data,
@@ -216,6 +231,8 @@ export class Recorder {
         valLoss: data.valLoss && [...data.valLoss],
         metrics: Object.fromEntries(Object.entries(metrics).map(([name, values]) => [name, [...values]])),
         start: data.start && startToJson(data.start),
+        ledger: ledger?.entries() ?? null,
+        ledgerNotes: ledger?.notes(data.steps) ?? null,
       }),
     }
   }

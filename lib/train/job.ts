@@ -51,6 +51,8 @@ export interface Watch {
   hear?(first: number, report: Report, learningRate: number): void
   /** After the last step, and before the weights of `keep: 'best'` are restored. */
   end?(): Loop<void> | undefined
+  /** When the run is over, however it ended: lets go of what it holds. */
+  close?(): void
 }
 
 export interface Validation {

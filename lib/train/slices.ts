@@ -71,7 +71,7 @@ export function sliceOf(
   return {
     program: 'train',
     data,
-    rows: order && start > 0 ? order.subarray(start) : order,
+    rows: order?.subarray(start, start + steps * batch) ?? null,
     pass: data.rows,
     batch,
     start,
@@ -87,7 +87,15 @@ export function sliceOf(
 function orderOf({ settings, data, batch, seed }: Job, first: number, count: number): Uint32Array | null {
   if (!settings.shuffle || batch === data.rows) return null
   const rows = new Uint32Array(count * data.rows)
-  for (let e = 0; e < count; e++)
-    rows.set(shuffle(countTo(data.rows), random(seed, 'shuffle', first + e)), e * data.rows)
+  for (let e = 0; e < count; e++) {
+    const known = lastOrders.get(data)
+    const order =
+      known?.epoch === first + e ? known.order : shuffle(countTo(data.rows), random(seed, 'shuffle', first + e))
+    lastOrders.set(data, { epoch: first + e, order })
+    rows.set(order, e * data.rows)
+  }
   return rows
 }
+
+/** The order last drawn for bound rows: an epoch that is cut into slices is shuffled once. */
+const lastOrders = new WeakMap<Bound, { readonly epoch: number; readonly order: Uint32Array }>()

@@ -1,0 +1,85 @@
+/**
+ * A step taken apart: what each part of it does to the objective along its slope, g the objective's gradient.
+ *
+ *     Δθ = −η·P⁻¹(c·(ĝ + λθ) + a·m) − ημθ                        the form of the optimizer's row (lib/step-form.ts)
+ *     gᵀΔθ = descent + noise + dropout + momentum + decay
+ *
+ * ĝ is the gradient that the step used, g_B that of the same rows without masks. What is left of the change, ΔL − gᵀΔθ,
+ * is the integral ∫₀¹ (1−s)·ΔθᵀH(θ+sΔθ)Δθ ds: Taylor with its remainder, nothing cut off.
+ */
+import type { Floats } from '../plan/plan'
+import { dividing, divisor, type StepForm } from '../step-form'
+import type { Terms } from '../train/ledger'
+import { dot } from './curvature'
+
+/** The terms that the slope tells. */
+export type Slopes = Omit<Terms, 'bending'>
+
+/** Where a step stands: the k of its bias correction, from 1, and its rate. */
+export interface Pacing {
+  readonly k: number
+  readonly learningRate: number
+}
+
+/** From the sums that the plan's `account` reports of a step whose own gradient is the objective's. */
+export function slopesOfSums(form: StepForm, { k, learningRate }: Pacing, sums: ArrayLike<number>): Slopes {
+  const [gg, gm, gw, plain] = [sums[0], sums[1], sums[2], sums[3]]
+  const c = form.gradient(k)
+  const a = form.memory?.weight(k) ?? 0
+  return {
+    descent: times(-learningRate * c, gg),
+    noise: 0,
+    dropout: 0,
+    momentum: times(-learningRate * a, gm),
+    decay: times(-learningRate * c * form.coupledDecay, gw) + times(-learningRate * form.decoupledDecay, plain),
+    clipping: 0,
+  }
+}
+
+/** What a step was made of. Vectors are laid out as the trained parameters are. */
+export interface Parts {
+  /** Δθ. */
+  readonly way: Floats
+  /** g, g_B and ĝ. */
+  readonly objective: Floats
+  readonly batch: Floats
+  readonly used: Floats
+  readonly weights: Floats
+  /** The optimizer's state before the step and after it. */
+  readonly before: Floats
+  readonly after: Floats
+}
+
+/** From all that a step was made of. Where it has no form, all that the slope tells is put down to descent. */
+export function slopesOfParts(form: StepForm | null, pacing: Pacing, parts: Parts): Slopes {
+  const { objective: g, batch, used, weights, before, after, way } = parts
+  if (form === null) return { descent: dot(g, way), noise: 0, dropout: 0, momentum: 0, decay: 0, clipping: 0 }
+  const { memory, preconditioner: P } = form
+  const n = g.length
+  const divisorOf = P && divisor(P, pacing.k)
+  const uAt = P ? dividing(P) * n : 0
+  const mAt = memory ? memory.state * n : 0
+  let [gg, noise, dropout, gm, gw, plain] = [0, 0, 0, 0, 0, 0]
+  for (let i = 0; i < n; i++) {
+    const scaled = divisorOf ? g[i] / divisorOf(after[uAt + i]) : g[i]
+    gg += scaled * g[i]
+    noise += scaled * (batch[i] - g[i])
+    dropout += scaled * (used[i] - batch[i])
+    if (memory) gm += scaled * before[mAt + i]
+    gw += scaled * weights[i]
+    plain += g[i] * weights[i]
+  }
+  const slope = -pacing.learningRate * form.gradient(pacing.k)
+  const rest = slopesOfSums(form, pacing, [gg, gm, gw, plain])
+  return { ...rest, noise: times(slope, noise), dropout: times(slope, dropout) }
+}
+
+/** gᵀΔθ. */
+export function firstOrder({ descent, noise, dropout, momentum, decay, clipping }: Slopes): number {
+  return descent + noise + dropout + momentum + decay + clipping
+}
+
+/** 0 times anything is 0 here, not −0. */
+function times(a: number, b: number): number {
+  return a * b + 0
+}
