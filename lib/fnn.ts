@@ -22,6 +22,8 @@ import {
   type Task,
 } from './data/targets'
 import { readWeights, type SampleWeights, weighClasses } from './data/weights'
+import { isAscent } from './doctor/ascent'
+import { Clock } from './doctor/clock'
 import { diagnose } from './doctor/diagnose'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
 import { ledgerWatch } from './doctor/ledger'
@@ -436,13 +438,20 @@ export class FNN<L extends Label = Label> {
    */
   async diagnose(x: Inputs, y: Targets, options: DiagnoseOptions = {}): Promise<Diagnosis> {
     const { fit, settings, history, theirs, budget } = readDiagnoseOptions(options)
+    const clock = new Clock(budget)
     const { features, targets, sampleWeight = null } = this.#read(x, y, settings)
     const isDrawn = this.#drawnBy === this.seed || this.#epochs > 0
-    const weights = this.#built && !isDrawn ? this.weights() : null
-    const model = { ...this.#options, seed: this.seed }
+    // Where the run in question began: as its history has it, else from the weights there are, else as the seed draws.
+    const weights = history?.start?.weights ?? (this.#built && !isDrawn && !history?.start ? this.weights() : null)
+    const model = { ...this.#options, seed: history?.start?.seed ?? this.seed }
     const subject = { model, fit, features, targets, sampleWeight, weights, train: FNN.#train }
-    const check = theirs === undefined ? null : await this.checkGradients(x, y, { theirs })
-    return diagnose(subject, { settings, history, budget, check })
+    if (theirs === undefined) return diagnose(subject, { settings, history, clock, check: null, isAscent: false })
+    const { network, blueprint: plans, codec } = this.#requireCodec('diagnose', y)
+    const table = this.#table(x, y, 'diagnose', fit, 'float64')
+    const check = await checkGradients({ network, blueprint: plans, codec, table, seed: this.seed }, { theirs }, false)
+    const losses = 'losses' in theirs ? (theirs.losses ?? []) : []
+    const uphill = await isAscent(network, this.#table(x, y, 'diagnose', fit), settings, losses)
+    return diagnose(subject, { settings, history, clock, check, isAscent: uphill })
   }
 
   /** Trains a program on a copy, for the doctor. */

@@ -9,7 +9,7 @@ import { DownhillError, dense, diagnoseCurve, FNN, sweep } from 'downhill'
 import t from 'tap'
 import { chanceLoss, classify } from '../lib/doctor/outcome'
 import { HEALTHY, OPEN, SICK } from './doctor/cases'
-import { diagnoseProgram, tallyOf } from './doctor/score'
+import { add, diagnoseProgram, nothing, tallyOf } from './doctor/score'
 import { foreseen } from './outcomes'
 
 const steps = (n: number, loss: (i: number) => number): number[] => Array.from({ length: n }, (_, i) => loss(i))
@@ -117,7 +117,7 @@ t.test('a diagnosis of the net: verdict, text, page; and the model is as it was'
   t.ok(first.confidence > 0 && first.confidence <= 1)
   t.ok((first.proof?.after.score ?? 0) > 0.9)
   t.match(diagnosis.full(), first.id)
-  t.match(diagnosis.brief(), first.says)
+  t.ok(diagnosis.brief().startsWith(first.says.slice(0, -1)))
   t.match(diagnosis.html(), /<svg/)
   t.notMatch(diagnosis.html(), /https?:\/\/(?!www\.w3\.org|github\.com)/, 'nothing is loaded from elsewhere')
   const net = new FNN(made.model)
@@ -150,7 +150,8 @@ const SHORT = [
 t.test('the short form of the score', { timeout: 120_000 }, async (t) => {
   const cases = [...OPEN, ...SICK, ...HEALTHY].filter(({ id }) => SHORT.includes(id))
   t.equal(cases.length, SHORT.length)
-  const tally = await tallyOf(cases, 1, (line) => t.comment(line))
+  const tally = nothing()
+  for (const one of cases) add(tally, await tallyOf(one, 1, (line) => t.comment(line)))
   t.equal(tally.found, tally.sick, 'every sick program is found')
   t.equal(tally.first, tally.sick, 'and the first finding is true')
   t.equal(tally.falseReports, 0, 'the others are met with silence')

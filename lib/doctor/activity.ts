@@ -5,7 +5,7 @@
  */
 import { ACTIVATIONS, type Activation, type Region } from '../activations'
 import type { Engine } from '../backends/backend'
-import { layerRow } from '../layers'
+import { type DenseSpec, type LayerSpec, layerRow } from '../layers'
 import { type Layout, type PlacedLayer, parameterised } from '../plan/layout'
 import type { Floats, Instruction, InstructionOf, Program } from '../plan/plan'
 
@@ -20,6 +20,16 @@ export interface LayerActivity {
   readonly dead: number | null
   /** Root mean square of the outputs: how a signal grows or vanishes from layer to layer. */
   readonly rms: number
+}
+
+/** A layer with weights of units and an activation of its own. */
+export function isOfUnits(layer: LayerSpec): layer is DenseSpec {
+  return 'units' in layer && 'activation' in layer
+}
+
+/** Share of its inputs that a layer drops in training; 0 of one that drops none. */
+export function rateOf(layer: LayerSpec): number {
+  return 'rate' in layer ? layer.rate : 0
 }
 
 /** The activation that a layer's outputs have gone through. */

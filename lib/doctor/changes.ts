@@ -7,19 +7,23 @@
 import { ACTIVATIONS, type ActivationName } from '../activations'
 import type { Task } from '../data/targets'
 import type { DenseSpec, LayerSpec } from '../layers'
-import type { LossSpec } from '../losses'
+import { type LossSpec, readLoss } from '../losses'
 import { optimizerRow, readOptimizer } from '../optimizers'
+import { isOfUnits } from './activity'
 import type { Exam } from './exam'
-import type { Change } from './subject'
+import { isHalfLine } from './rule'
+import { applied, type Change } from './subject'
 
 type Edit = (layer: DenseSpec, isOutput: boolean) => LayerSpec | null
 
-/** Every dense layer through `edit`; dropout through `keepsDropout`. */
+/** Every layer of units through `edit`, and what is dropped through `rate`; other layers stay as they are. */
 export function editLayers(exam: Exam, edit: Edit, rate: (rate: number) => number = (r) => r): Change {
   const { layers } = exam.blueprint.model
-  const edited = layers.flatMap((layer, i) => {
-    if (layer.kind === 'dropout') return rate(layer.rate) > 0 ? [{ ...layer, rate: rate(layer.rate) }] : []
-    return layer.kind === 'dense' ? (edit(layer, i === layers.length - 1) ?? []) : layer
+  const edited = layers.flatMap((layer, i): LayerSpec[] => {
+    if ('rate' in layer) return rate(layer.rate) > 0 ? [{ ...layer, rate: rate(layer.rate) }] : []
+    if (!isOfUnits(layer)) return [layer]
+    const changed = edit(layer, i === layers.length - 1)
+    return changed ? [changed] : []
   })
   return { model: { layers: edited, ...LONG_FORM, loss: exam.blueprint.loss, task: exam.coding.task } }
 }
@@ -76,6 +80,13 @@ export function standardized({ subject, coding }: Exam, what: 'inputs' | 'target
   return { model: { standardize: both || now === true ? true : what } }
 }
 
+/** leakyRelu where an activation is zero on one side, and weights drawn afresh. */
+export function leaky(exam: Exam): Change {
+  return editLayers(exam, (spec, isOutput) =>
+    freshDense(spec, !isOutput && isHalfLine(spec.activation) ? 'leakyRelu' : spec.activation),
+  )
+}
+
 /** The optimizer with its constants as published. */
 export function freshOptimizer({ settings }: Exam): Change {
   const { kind, learningRate } = settings.optimizer
@@ -87,6 +98,28 @@ export function freshOptimizer({ settings }: Exam): Change {
 /** The rate that the optimizer's row has by default. */
 export function defaultRate({ settings }: Exam): number {
   return optimizerRow(settings.optimizer).learningRate
+}
+
+/** The exam's program as a change leaves it: what a further change is made of. Nothing is run. */
+export function amend(exam: Exam, { model = {}, fit = {} }: Change): Exam {
+  const { subject, settings, blueprint } = exam
+  const { layers = blueprint.model.layers, l2 = blueprint.model.l2, loss } = model
+  const optimizer = fit.optimizer === undefined ? settings.optimizer : readOptimizer(fit.optimizer)
+  return {
+    ...exam,
+    subject: { ...subject, ...applied(subject, { model, fit }) },
+    settings: {
+      ...settings,
+      optimizer,
+      learningRate: fit.learningRate ?? settings.learningRate,
+      epochs: fit.epochs ?? settings.epochs,
+      batchSize: fit.batchSize ?? settings.batchSize,
+    },
+    blueprint: {
+      model: { ...blueprint.model, layers, l2 },
+      loss: loss === undefined ? blueprint.loss : readLoss(loss),
+    },
+  }
 }
 
 /** Both changes at once. */

@@ -6,7 +6,7 @@
  */
 import { expected } from '../errors'
 import { lossChart, rises } from '../plot'
-import { classify, endOf, type Outcome, TOLERANCE } from './outcome'
+import { classify, endOf, median, type Outcome, TOLERANCE } from './outcome'
 import { type Diagnosis, diagnosisOf, type Finding, type Note, type Verdict } from './report'
 
 /** Fewer losses are no curve. */
@@ -45,7 +45,7 @@ const READINGS: { readonly [O in Outcome]: (losses: ArrayLike<number>) => Readin
   stalled: (losses) => ({
     verdict: 'stalled',
     findings: [],
-    notes: [note(losses, 'The loss hardly changed over the last half.')],
+    notes: [note(losses, 'The loss neither fell nor rose by more than its own ups and downs.')],
   }),
   monotone: (losses) => ({
     verdict: 'healthy',
@@ -83,13 +83,32 @@ export function diagnoseCurve(losses: ArrayLike<number>): Diagnosis {
   const isList = Array.isArray(losses) || (ArrayBuffer.isView(losses) && !(losses instanceof DataView))
   if (!isList || losses.length < LEAST || !Array.prototype.every.call(losses, (v: unknown) => typeof v === 'number'))
     throw expected('a list of at least three numbers', 'losses', losses)
-  const { verdict, findings, notes } = READINGS[classify(losses)](losses)
+  const { verdict, findings, notes } = READINGS[isFlat(losses) ? 'stalled' : classify(losses)](losses)
   const limits: Note = {
     id: 'curve_only',
     evidence: { entries: losses.length },
     says: 'This is read off the losses alone: rate, weights, data and gradients are unknown, so no cause is proved. net.diagnose(x, y, { fit }) tries causes out.',
   }
-  return diagnosisOf(verdict, findings, [...notes, limits], [lossChart({ loss: losses }, { title: 'The losses' })])
+  return diagnosisOf(verdict, findings, [...notes, limits], lossChart({ loss: losses }, { title: 'The losses' }))
+}
+
+/** Less than this share of the first loss is no change. */
+const FLAT = 0.01
+
+/**
+ * Where it ended is where it began, to a hundredth or to its own ups and downs, and both halves lie as high. Chance, which
+ * a stalled run is told by elsewhere (outcome.ts), is not known here.
+ */
+function isFlat(losses: ArrayLike<number>): boolean {
+  const all = Array.from(losses)
+  if (!all.every(Number.isFinite)) return false
+  const half = all.length >> 1
+  const [before, after] = [all.slice(0, half), all.slice(half)]
+  const middle = median(after)
+  const noise = 1.5 * median(after.map((loss) => Math.abs(loss - middle))) // a deviation, of normal ones
+  const start = median(all.slice(0, Math.max(1, Math.floor(all.length / 10))))
+  const least = Math.max(FLAT * Math.abs(start), 2 * noise)
+  return Math.abs(endOf(losses) - start) <= least && Math.abs(middle - median(before)) <= least / 2
 }
 
 function note(losses: ArrayLike<number>, says: string, id?: string): Note {

@@ -4,17 +4,27 @@
  * A trial is the program with one thing changed, from the same seed, on the same rows, for as many epochs. Its score
  * against the unchanged program's is the measured effect of that thing; everything the doctor claims rests on one.
  */
-import type { Blueprint } from '../build'
-import type { Pair } from '../data/codec'
-import type { Coding } from '../data/targets'
+import { pickBackend } from '../backends/pick'
+import { type Blueprint, blueprint, knownOf } from '../build'
+import { type Pair, splitPair } from '../data/codec'
+import { type Coding, inferCoding } from '../data/targets'
+import { DownhillError } from '../errors'
+import type { Network } from '../network'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
+import { type Config, readModelOptions } from '../options'
+import { countOf, layOut, type Model } from '../plan/layout'
 import type { Dtype, Table } from '../plan/plan'
 import { rises } from '../plot'
 import type { History } from '../train/history'
-import type { FitSettings } from '../train/options'
+import type { FitOptions, FitSettings } from '../train/options'
+import { rateOf } from './activity'
+import type { Clock } from './clock'
 import { type DataFacts, factsOf } from './facts'
+import { type NoiseScale, noiseScale } from './instruments'
+import { type LearningRateLimits, learningRateLimits } from './limits'
 import { chanceLoss, classify, type Outcome, TOLERANCE } from './outcome'
 import { type LayerProbe, probe } from './probe'
+import { sampleTable } from './sample'
 import { applied, asInputs, asTargets, type Change, type Subject, type Trained } from './subject'
 
 export interface Trial {
@@ -22,11 +32,10 @@ export interface Trial {
   /** Accuracy, or r2 no lower than 0, on the training rows after the run; chance where it diverged. */
   readonly score: number
   readonly loss: Float64Array
+  readonly valLoss: Float64Array | null
   readonly status: History['status']
   readonly outcome: Outcome
   readonly first: FirstSteps
-  readonly seconds: number
-  readonly trained: Trained
 }
 
 export interface Exam {
@@ -45,8 +54,14 @@ export interface Exam {
   readonly isFullBatch: boolean
   /** The budget did not allow the whole run; nothing can be said of its length. */
   readonly isCut: boolean
-  /** Steps of the run. */
-  readonly steps: number
+  /** Rows that were looked at, of so many. */
+  readonly rows: { readonly seen: number; readonly of: number }
+  /** What the rate may be where the run begins; null where it got on well, or derivatives are not finite there. */
+  readonly limits: LearningRateLimits | null
+  /** Of gradients where the run ended, of one in batches that did not get on well; else null. */
+  readonly noise: NoiseScale | null
+  /** Every run that was made, in the order in which they ended. */
+  readonly trials: Trial[]
 }
 
 /** Steps that count as the first: later rises of a run that falls are the edge of stability, or noise. */
@@ -56,6 +71,8 @@ export const EARLY_STEPS = 20
  * together, are a symptom; one bump is how a sound run may begin.
  */
 const BUMP = { share: 0.05, count: 3, height: 0.25 }
+/** A loss so many times the first is a rise that anyone sees, however the run ends. */
+const PEAK = 1.1
 
 /** What the first steps of a run did. */
 export interface FirstSteps {
@@ -63,85 +80,209 @@ export interface FirstSteps {
   readonly rises: number
   /** All rises together, as a share of the first loss. */
   readonly height: number
+  /** The highest loss, in units of the first. */
+  readonly peak: number
 }
 
-const CALM: FirstSteps = { rises: 0, height: 0 }
+const CALM: FirstSteps = { rises: 0, height: 0, peak: 1 }
 
 /** The first steps were too long. */
 export function isRestless({ rises, height }: FirstSteps): boolean {
   return rises >= BUMP.count || height >= BUMP.height
 }
 
-/** Looks at the start, runs the program once. */
-export async function examine(subject: Subject, settings: FitSettings, seconds: number): Promise<Exam> {
+/** They took the loss above where it began. */
+export function isClimbing(first: FirstSteps): boolean {
+  return isRestless(first) && first.peak > PEAK
+}
+
+/** A gain of accuracy or r2 that is worth a word: 0.1, or half of what is left where that is little. */
+export function isMaterial(gain: number, { chance }: Pick<Exam, 'chance'>): boolean {
+  return gain >= Math.min(MATERIAL, (1 - chance) / 2)
+}
+export const MATERIAL = 0.1
+
+/** It got where it could: nothing material is left to gain. */
+export function isFine({ base, chance }: Exam): boolean {
+  return base.status !== 'diverged' && !isMaterial(1 - base.score, { chance })
+}
+
+export async function examine(whole: Subject, settings: FitSettings, clock: Clock): Promise<Exam> {
+  const { subject, isThinned, operations } = thinned(whole, settings, clock)
   const x = asInputs(subject.features)
   const y = asTargets(subject.targets)
-  const still = { model: subject.model, fit: { ...subject.fit, epochs: 1, learningRate: 0, ...QUIET } }
+  const still = { model: subject.model, fit: { ...fitOn(subject, subject.fit), epochs: 1, learningRate: 0 } }
   const begun = await subject.train(still, x, y, { weights: subject.weights })
-  const { coding, blueprint, table } = begun
-  const isRegression = coding.task === 'regression'
-  const data = factsOf(table, isRegression)
-  const chance = isRegression ? 0 : Math.max(...data.classCounts) / data.rows
+  const { coding, table } = begun
+  const data = factsOf(table, coding.task)
+  const chance = coding.task === 'regression' ? 0 : Math.max(...data.classCounts) / data.rows
   const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
   const known = {
     subject,
     settings,
     coding,
-    blueprint,
+    blueprint: begun.blueprint,
     table,
     data,
     start: probe(begun.network, table),
     chance,
-    chanceLoss: chanceLoss(blueprint.loss, table),
+    chanceLoss: chanceLoss(begun.blueprint.loss, table),
     isFullBatch: batch === table.rows,
-    steps: Math.ceil(table.rows / batch) * settings.epochs,
+    rows: { seen: table.rows, of: whole.features.rows },
+    trials: [],
   }
-  begun.network.close()
-  const base = await attempt(known, {}, seconds)
-  const isCut = base.status === 'stopped'
+  const { trial: base, trained } = await run(known, {}, clock.seconds(1 / 4))
+  const isStopped = base.status === 'stopped'
   // Cut short by the clock: trials run as many epochs, so that they are compared with what was seen.
-  const epochs = Math.max(1, base.trained.history.epochs)
-  const short = isCut ? { ...subject, fit: { ...subject.fit, epochs } } : subject
-  return { ...known, subject: short, isCut, base, end: probe(base.trained.network, table) }
+  const epochs = Math.max(1, trained.history.epochs)
+  const seen = {
+    ...known,
+    subject: isStopped ? { ...subject, fit: { ...subject.fit, epochs } } : subject,
+    // Fewer rows are fewer steps an epoch, unless an epoch is one step.
+    isCut: isStopped || (isThinned && !known.isFullBatch),
+    base,
+    end: probe(trained.network, table),
+  }
+  const isWell = isFine({ ...seen, limits: null, noise: null }) && !isRestless(base.first)
+  const rows = Math.floor((clock.budget / 20) * (operations.perSecond / operations.perRow / PASSES))
+  const measured = isWell || rows < LEAST_ROWS ? null : { rows, seed: subject.model.seed ?? 0 }
+  const limits = measured && (await limitsOf(begun.network, table, settings, measured))
+  const noise = measured && !known.isFullBatch ? noiseOf(trained.network, table, measured) : null
+  begun.network.close()
+  trained.network.close()
+  return { ...seen, limits, noise }
 }
 
-/** Nothing drawn, printed or listened to in a trial. */
-export const QUIET = { plot: false, dispLoss: 0, callbacks: [], onDivergence: 'stop' } as const
+/** Passes over the rows that limits take, roughly. */
+const PASSES = 200
+/** Fewer tell little. */
+const LEAST_ROWS = 16
+/** Of these many a limit is as good as of all. */
+const MOST_ROWS = 2048
+
+interface Measured {
+  readonly rows: number
+  readonly seed: number
+}
+
+async function limitsOf(
+  network: Network,
+  table: Table,
+  { optimizer }: FitSettings,
+  { rows, seed }: Measured,
+): Promise<LearningRateLimits | null> {
+  try {
+    return await learningRateLimits(network, sampleTable(table, Math.min(rows, MOST_ROWS), seed), optimizer, null, seed)
+  } catch (error) {
+    if (error instanceof DownhillError && error.code === 'ERR_DIVERGED') return null
+    throw error
+  }
+}
+
+function noiseOf(network: Network, table: Table, { rows, seed }: Measured): NoiseScale | null {
+  const noise = noiseScale(network, table, { rows: Math.min(rows, MOST_ROWS), seed })
+  return Number.isFinite(noise.scale) ? noise : null
+}
+
+// ---------------------------------------------------------------------------------------------------- what can be afforded
+
+/** Multiplications and additions a second that a core can be trusted with, small nets and all. */
+const SPEED = { native: 2e10, typescript: 4e8 } as const
+/** Share of the budget that the run itself should take, so that a dozen trials go on top. */
+const RUN_SHARE = 1 / 10
+/** No fewer rows than these: what is true of them should be true of all. */
+const LEAST_KEPT = 1024
+
+/** The subject, with as many of its rows as the budget can pay for, drawn by the seed, each class keeping its share. */
+function thinned(subject: Subject, { epochs }: FitSettings, { budget }: Clock) {
+  const config = readModelOptions(subject.model)
+  const { features, targets } = subject
+  const coding = inferCoding(targets, knownOf(config))
+  const operations = operationsOf(blueprint(config, features.columns, coding).model, config)
+  const affordable = (RUN_SHARE * budget * operations.perSecond) / (operations.perRow * epochs)
+  const keep = Math.max(LEAST_KEPT, Math.floor(affordable))
+  if (keep >= features.rows) return { subject, isThinned: false, operations }
+  const [kept] = splitPair(subject, 1 - keep / features.rows, config.seed, coding)
+  // A class too rare to be among them is a class all the same.
+  const model = coding.classes ? { ...subject.model, classes: coding.classes } : subject.model
+  return { subject: { ...subject, ...kept, model }, isThinned: true, operations }
+}
+
+/** Of a step, by row: each parameter is multiplied on the way there and twice on the way back. */
+function operationsOf(model: Model, { backend, dtype }: Config) {
+  const speed = pickBackend(backend, dtype).name === 'native' ? SPEED.native : SPEED.typescript
+  return { perRow: 6 * countOf(layOut(model).tensors), perSecond: speed }
+}
+
+// ---------------------------------------------------------------------------------------------------- trials
+
+/** Nothing drawn, printed, written or listened to in a trial. */
+const QUIET = {
+  plot: false,
+  dispLoss: 0,
+  callbacks: [],
+  onDivergence: 'stop',
+  checkpoint: undefined,
+  resume: false,
+} as const
+
+/** The options of a fit for some of the rows, without what it would do besides. */
+function fitOn({ sampleWeight }: Rows, fit: FitOptions): FitOptions {
+  return { ...fit, ...(sampleWeight && { sampleWeight }), ...QUIET }
+}
+
+type Known = Pick<Exam, 'subject' | 'settings' | 'chance' | 'chanceLoss' | 'isFullBatch' | 'coding' | 'trials'>
+type Rows = Pick<Subject, 'features' | 'targets'> & Pick<Pair, 'sampleWeight'>
 
 /** Runs the program with a change. */
-export async function attempt(
-  known: Pick<Exam, 'subject' | 'settings' | 'chance' | 'chanceLoss' | 'isFullBatch' | 'coding'>,
+export async function attempt(known: Known, change: Change, seconds: number): Promise<Trial> {
+  const { trial, trained } = await run(known, change, seconds)
+  trained.network.close()
+  known.trials.push(trial)
+  return trial
+}
+
+/** Score on rows held out of the program with a change, trained on others; chance where it did not come to its end. */
+export async function attemptHeld(
+  known: Known,
   change: Change,
   seconds: number,
-  rows: Pick<Subject, 'features' | 'targets'> & Pick<Pair, 'sampleWeight'> = known.subject,
-): Promise<Trial> {
+  train: Rows,
+  held: Rows,
+): Promise<number> {
+  const { trial, trained } = await run(known, change, seconds, train)
+  const score = trained.score(asInputs(held.features), asTargets(held.targets))
+  trained.network.close()
+  return trial.status !== 'completed' || !Number.isFinite(score) ? known.chance : Math.max(0, score)
+}
+
+async function run(known: Known, change: Change, seconds: number, rows: Rows = known.subject) {
   const { subject } = known
   const program = applied(subject, change)
   const x = asInputs(rows.features)
   const y = asTargets(rows.targets)
   const weights = change.model?.layers || change.model?.initScale ? null : subject.weights
-  const began = performance.now()
-  const fit = { ...program.fit, ...(rows.sampleWeight && { sampleWeight: rows.sampleWeight }), ...QUIET }
+  const fit = fitOn(rows, program.fit)
   const trained = await subject.train({ model: program.model, fit }, x, y, { weights, seconds })
   const { history } = trained
   const isRegression = trained.coding.task === 'regression'
   const isJudged = known.isFullBatch && !hasDropout(trained) && !isPreconditioned(known.settings.optimizer)
   const tolerance = TOLERANCE[(program.model.dtype ?? 'float32') as Dtype]
   const score = history.status === 'diverged' ? known.chance : trained.score(x, y)
-  return {
+  const trial: Trial = {
     change,
     score: Number.isFinite(score) ? (isRegression ? Math.max(0, score) : score) : known.chance,
     loss: history.loss,
+    valLoss: history.valLoss,
     status: history.status,
     outcome: classify(history.loss, { tolerance, chance: known.chanceLoss }),
     first: isJudged ? firstSteps(history.loss, tolerance) : CALM,
-    seconds: (performance.now() - began) / 1000,
-    trained,
   }
+  return { trial, trained }
 }
 
 function hasDropout({ blueprint }: Trained): boolean {
-  return blueprint.model.layers.some((layer) => layer.kind === 'dropout' && layer.rate > 0)
+  return blueprint.model.layers.some((layer) => rateOf(layer) > 0)
 }
 
 /**
@@ -153,7 +294,8 @@ function firstSteps(loss: Float64Array, tolerance: number): FirstSteps {
   const rose = rises(first, tolerance)
   const counted = rose.filter((i) => first[i] - first[i - 1] > BUMP.share * Math.abs(first[i - 1]))
   const sum = rose.reduce((total, i) => total + (first[i] - first[i - 1]), 0)
-  return { rises: counted.length, height: sum / Math.abs(first[0]) }
+  const highest = first.reduce((most, loss) => Math.max(most, Number.isNaN(loss) ? Number.POSITIVE_INFINITY : loss))
+  return { rises: counted.length, height: sum / Math.abs(first[0]), peak: highest / Math.abs(first[0]) }
 }
 
 function isPreconditioned(optimizer: OptimizerSpec): boolean {

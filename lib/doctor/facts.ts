@@ -1,12 +1,18 @@
 /**
  * Facts of the data: what x and y say before anything is trained.
  *
- * Sizes of columns, shares of classes, and whether neighbours in x tend to have the same y. All of it is arithmetic on a
- * sample of rows; nothing here knows a network.
+ * Sizes of columns, shares of classes. All of it is arithmetic; nothing here knows a network. Whether y depends on x is
+ * asked in kinship.ts.
  */
-import type { FeatureTable } from '../data/matrix'
-import type { Table } from '../plan/plan'
+import { encodeInputs } from '../data/codec'
+import { fitStandardization } from '../data/standardize'
+import type { Task } from '../data/targets'
+import { DownhillError } from '../errors'
+import type { Floats, Table } from '../plan/plan'
+import { conditionNumber } from './instruments'
+import { classOf } from './kinship'
 import { median } from './outcome'
+import { sampleTable } from './sample'
 
 export interface DataFacts {
   readonly rows: number
@@ -21,6 +27,9 @@ export interface DataFacts {
   readonly spread: number
   /** √(Σ mean² / Σ variance) over the columns that vary: how far the cloud lies from 0, in its own size. */
   readonly offset: number
+  /** Condition number of x as it is and with its columns standardized (instruments.ts); NaN of too many columns. */
+  readonly condition: number
+  readonly standardCondition: number
   /** Of y as the network sees it: over all columns. */
   readonly targetMean: number
   readonly targetStd: number
@@ -31,7 +40,7 @@ export interface DataFacts {
 }
 
 /** `table` is what the network is given. */
-export function factsOf(table: Table, isRegression: boolean): DataFacts {
+export function factsOf(table: Table, task: Task): DataFacts {
   const { rows, columns, x, scale } = table
   const sums = new Float64Array(columns)
   const squares = new Float64Array(columns)
@@ -61,8 +70,27 @@ export function factsOf(table: Table, isRegression: boolean): DataFacts {
     largest,
     spread: stds.length > 0 ? Math.max(...stds) / median(stds) : 1,
     offset: stds.length > 0 ? Math.sqrt(means / stds.reduce((sum, std) => sum + std * std, 0)) : 0,
+    ...conditions(table),
     ...targetFacts(table),
-    classCounts: isRegression ? [] : classCounts(table),
+    classCounts: task === 'regression' ? [] : countsOf(table, task !== 'multilabel'),
+  }
+}
+
+/** Columns whose condition number is worth its time, which grows with their cube, and rows it is taken of. */
+const MOST_COLUMNS = 64
+const MOST_ROWS = 2048
+
+function conditions(table: Table): Pick<DataFacts, 'condition' | 'standardCondition'> {
+  if (table.columns > MOST_COLUMNS) return { condition: Number.NaN, standardCondition: Number.NaN }
+  const some = sampleTable(table, MOST_ROWS, 0)
+  const { condition } = conditionNumber(some)
+  try {
+    const standard = { ...some, ...encodeInputs({ inputs: fitStandardization(some) }, some, 'float64') }
+    return { condition, standardCondition: conditionNumber(standard).condition }
+  } catch (error) {
+    // Values that lie too far apart to be standardized.
+    if (error instanceof DownhillError) return { condition, standardCondition: Number.NaN }
+    throw error
   }
 }
 
@@ -83,109 +111,13 @@ function targetFacts({ y, rows, targets }: Table) {
   return { targetMean: mean, targetStd: Math.sqrt(square / n), targetLow: low, targetHigh: high }
 }
 
-/** Rows of each class that occurs; of a wide y, by its largest column. */
-function classCounts({ y, rows, targets }: Table): number[] {
-  const counts = new Map<number, number>()
+/** Rows of each class that occurs; of several labels a row, of each combination. */
+function countsOf(table: Table, isOfClasses: boolean): number[] {
+  const { y, targets, rows } = table
+  const counts = new Map<number | string, number>()
   for (let r = 0; r < rows; r++) {
-    const k = classOf(y!, r, targets)
+    const k = isOfClasses ? classOf(table, r) : (y as Floats).slice(r * targets, (r + 1) * targets).join()
     counts.set(k, (counts.get(k) ?? 0) + 1)
   }
   return [...counts.values()]
-}
-
-function classOf(y: ArrayLike<number>, r: number, targets: number): number {
-  if (targets === 1) return Math.round(y[r])
-  let best = 0
-  for (let c = 1; c < targets; c++) if (y[r * targets + c] > y[r * targets + best]) best = c
-  return best
-}
-
-/** Neighbours that vote, and rows that are asked. */
-const NEIGHBOURS = 5
-const ASKED = 400
-
-/**
- * Do rows that are alike in x have like y? Standard scores of two predictions of a row from the others: the mean of its
- * five nearest neighbours, columns standardized, and the least-squares line through its strongest column. About 0 where
- * labels do not belong to their rows; 2 happens once in 44 by chance.
- */
-export function kinship(table: Table, features: FeatureTable, isRegression: boolean): number {
-  const { columns } = features
-  const rows = Math.min(ASKED, table.rows)
-  const stride = table.rows / rows
-  const pick = (r: number): number => Math.floor(r * stride)
-  const x = new Float64Array(rows * columns)
-  for (let c = 0; c < columns; c++) {
-    let sum = 0
-    let square = 0
-    for (let r = 0; r < rows; r++) sum += features.x[pick(r) * columns + c] / rows
-    for (let r = 0; r < rows; r++) square += (features.x[pick(r) * columns + c] - sum) ** 2 / rows
-    for (let r = 0; r < rows; r++)
-      x[r * columns + c] = square > 0 ? (features.x[pick(r) * columns + c] - sum) / Math.sqrt(square) : 0
-  }
-  const y = Array.from({ length: rows }, (_, r) =>
-    isRegression ? table.y![pick(r) * table.targets] : classOf(table.y!, pick(r), table.targets),
-  )
-  const near = isRegression ? regressionScore(x, y, columns) : classScore(x, y, columns)
-  return Math.max(near, columnScore(x, y, columns, isRegression))
-}
-
-function nearestOf(x: Float64Array, r: number, rows: number, columns: number): number[] {
-  const best: { d: number; i: number }[] = []
-  for (let i = 0; i < rows; i++) {
-    if (i === r) continue
-    let d = 0
-    for (let c = 0; c < columns; c++) d += (x[r * columns + c] - x[i * columns + c]) ** 2
-    if (best.length === NEIGHBOURS && d >= best[NEIGHBOURS - 1].d) continue
-    let at = best.length
-    while (at > 0 && best[at - 1].d > d) at--
-    best.splice(at, 0, { d, i })
-    if (best.length > NEIGHBOURS) best.pop()
-  }
-  return best.map(({ i }) => i)
-}
-
-/** Pairs of neighbours with the same class, against as many drawn pairs. */
-function classScore(x: Float64Array, y: readonly number[], columns: number): number {
-  const rows = y.length
-  const shares = new Map<number, number>()
-  for (const k of y) shares.set(k, (shares.get(k) ?? 0) + 1 / rows)
-  const expected = [...shares.values()].reduce((sum, p) => sum + p * p, 0)
-  let same = 0
-  for (let r = 0; r < rows; r++) for (const i of nearestOf(x, r, rows, columns)) if (y[i] === y[r]) same++
-  // Neighbourhood is nearly mutual: a pair is often counted twice, so only half of the pairs are independent.
-  const pairs = (rows * NEIGHBOURS) / 2
-  return (same / 2 - pairs * expected) / Math.sqrt(pairs * expected * (1 - expected) + 1e-12)
-}
-
-function regressionScore(x: Float64Array, y: readonly number[], columns: number): number {
-  const predicted = y.map((_, r) => {
-    const around = nearestOf(x, r, y.length, columns)
-    return around.reduce((sum, i) => sum + y[i], 0) / Math.max(1, around.length)
-  })
-  return correlation(predicted, y) * Math.sqrt(y.length)
-}
-
-/** The strongest correlation of a column with y, less what the strongest of so many would reach by chance. */
-function columnScore(x: Float64Array, y: readonly number[], columns: number, isRegression: boolean): number {
-  const kinds = isRegression ? [y] : [...new Set(y)].slice(0, 20).map((k) => y.map((v) => (v === k ? 1 : 0)))
-  let strongest = 0
-  for (const target of kinds)
-    for (let c = 0; c < columns; c++) {
-      const column = Array.from(y, (_, r) => x[r * columns + c])
-      strongest = Math.max(strongest, Math.abs(correlation(column, target)) * Math.sqrt(y.length))
-    }
-  return strongest - Math.sqrt(2 * Math.log(Math.max(2, columns * kinds.length)))
-}
-
-function correlation(a: readonly number[], b: readonly number[]): number {
-  const n = a.length
-  const [ma, mb] = [a.reduce((s, v) => s + v, 0) / n, b.reduce((s, v) => s + v, 0) / n]
-  let [ab, aa, bb] = [0, 0, 0]
-  for (let i = 0; i < n; i++) {
-    ab += (a[i] - ma) * (b[i] - mb)
-    aa += (a[i] - ma) ** 2
-    bb += (b[i] - mb) ** 2
-  }
-  return aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : 0
 }

@@ -24,6 +24,8 @@ export interface NamedFault {
   readonly fault: Fault
   /** A clause about the tensor: *its sign is flipped*. */
   readonly says: string
+  /** It is that of a loss that holds every prediction to every target. */
+  readonly isBroadcast?: true
 }
 
 /** A tensor of ours beside theirs. */
@@ -56,11 +58,12 @@ export function nameFault(suspect: Suspect, evidence: Evidence): NamedFault {
   const factors = FACTORS.flatMap(({ fault, factors }) => factors(evidence).map((factor) => ({ fault, ...factor })))
   const simple = factors.find(({ by }) => fits(ours, by))
   if (simple) return { fault: simple.fault, says: simple.says }
-  for (const { fault, candidates } of PATTERNS)
+  for (const { fault, candidates, isBroadcast } of PATTERNS)
     for (const { values, says } of candidates(suspect, evidence)) {
-      if (fits(values)) return { fault, says }
+      const named = { fault, ...(isBroadcast && { isBroadcast }) }
+      if (fits(values)) return { ...named, says }
       const factor = factors.find(({ by }) => fits(values, by))
-      if (factor) return { fault, says: `${says}; besides, ${factor.says}` }
+      if (factor) return { ...named, says: `${says}; besides, ${factor.says}` }
     }
   return { fault: 'other', says: describe(suspect) }
 }
@@ -145,6 +148,7 @@ interface Candidate {
 
 interface Pattern {
   readonly fault: Fault
+  readonly isBroadcast?: true
   readonly synopsis: string
   candidates(suspect: Suspect, evidence: Evidence): readonly Candidate[]
 }
@@ -212,6 +216,13 @@ const PATTERNS: readonly Pattern[] = [
     synopsis: 'with the derivative of the output activation, which the gradient of the loss has in it already',
     candidates: ({ at, ours }, { altered }) => part(altered().twice, at, ours.length),
   },
+  {
+    fault: 'other',
+    isBroadcast: true,
+    synopsis:
+      'of a loss that holds every prediction to every target: of its mean, where the loss is a polynomial in it',
+    candidates: ({ at, ours }, { broadcast }) => part(broadcast(), at, ours.length),
+  },
 ]
 
 /** (rows, columns) → (columns, rows). */
@@ -231,6 +242,8 @@ function part(gradients: readonly AlteredGradient[], at: number, length: number)
 export interface Evidence {
   readonly rows: number
   readonly outputs: number
+  /** With every target its mean. */
+  broadcast(): readonly AlteredGradient[]
   altered(): { readonly without: readonly AlteredGradient[]; readonly twice: readonly AlteredGradient[] }
   /** ∂L/∂z of a layer, (rows, units); null where those of all layers would take too much memory. */
   deltas(layer: number): Floats | null
@@ -249,7 +262,18 @@ const MOST_DELTAS = 1 << 24
 export function evidenceOf(exact: Network, table: Table): Evidence {
   const altered = once(() => alteredGradients(exact, table))
   const deltas = once(() => deltasOf(exact, table))
-  return { rows: table.rows, outputs: exact.outputs, altered, deltas: (layer) => deltas()[layer] ?? null }
+  const broadcast = once(() => broadcastGradient(exact, table))
+  return { rows: table.rows, outputs: exact.outputs, altered, broadcast, deltas: (layer) => deltas()[layer] ?? null }
+}
+
+/** Mean over all pairs of (n, 1) predictions and (n) targets: linear and quadratic losses see the targets' mean alone. */
+function broadcastGradient(exact: Network, table: Table): AlteredGradient[] {
+  const { y, rows, targets } = table
+  if (y === null || targets !== 1 || exact.outputs !== 1) return []
+  let sum = 0
+  for (const t of y) sum += t
+  const { gradient } = exact.gradient({ ...table, y: new Float64Array(rows).fill(sum / rows) })
+  return [{ says: 'it is that of a loss which holds every prediction to every target: (n, 1) met (n)', gradient }]
 }
 
 function once<T>(compute: () => T): () => T {

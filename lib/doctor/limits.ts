@@ -136,7 +136,7 @@ export function takeRows(table: Table, rows: LimitOptions['rows'], seed: number)
 const READING_RATE = 2 ** 32
 
 /** u of the next step, w − η·u, whatever the optimizer: its own passes, run once over a copy. */
-function updateOf(
+export function updateOf(
   network: Network,
   optimizer: OptimizerSpec,
   state: OptimizerState | null,

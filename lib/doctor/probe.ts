@@ -9,7 +9,7 @@ import { type Network, tensorIn } from '../network'
 import type { PlacedLayer } from '../plan/layout'
 import type { Floats, Instruction, Program, Table } from '../plan/plan'
 import { evaluation } from '../train/slices'
-import { activationOf, appliedTo } from './activity'
+import { appliedTo } from './activity'
 
 /** A dense layer as seen on the sample. */
 export interface LayerProbe {
@@ -17,6 +17,8 @@ export interface LayerProbe {
   readonly layer: number
   readonly isOutput: boolean
   readonly activation: string
+  /** Something that is not linear stands between its sums and the next layer's. */
+  readonly isBent: boolean
   readonly inputs: number
   readonly units: number
   /** Root mean square of what comes in and of what goes out. */
@@ -50,6 +52,9 @@ const SIGNED = 16
 
 /** What an engine holds of a layer after a pass: its inputs, its outputs, and what its f' is computed from. */
 interface Held {
+  readonly activation: string
+  /** Something that is not linear stands between this layer's sums and the next one's. */
+  readonly isBent: boolean
   readonly x: Floats
   readonly y: Floats
   readonly kept: Floats
@@ -104,18 +109,23 @@ function heldAt(chunk: readonly Instruction[], i: number, read: (at: number, col
   const applied = appliedTo(chunk, i)
   const y = read(applied?.y ?? affine.y, affine.O)
   const isOfInput = applied && ACTIVATIONS.get(applied.row ?? '')?.keeps === 'input'
-  return { x: read(affine.x, affine.I), y, kept: isOfInput ? read(applied.x, affine.O) : y }
+  const next = chunk.findIndex(({ op }, at) => at > i && op === 'affine')
+  const isBent = chunk.slice(i + 1, next < 0 ? chunk.length : next).some(({ op }) => !LINEAR.has(op))
+  const activation = applied?.row ?? 'linear'
+  return { activation, isBent, x: read(affine.x, affine.I), y, kept: isOfInput ? read(applied.x, affine.O) : y }
 }
+
+/** What is linear in what is given to it. */
+const LINEAR = new Set(['gather', 'gatherTargets', 'affine', 'mask', 'scale'])
 
 function look(
   placed: PlacedLayer,
-  { x, y, kept }: Held,
+  { activation, isBent, x, y, kept }: Held,
   rows: number,
   block: Floats,
   gradient: Floats,
 ): Omit<LayerProbe, 'layer' | 'isOutput'> {
   const { inputs: I, outputs: O, tensors } = placed
-  const activation = activationOf(placed)
   const row = ACTIVATIONS.get(activation) as Activation
   const [weights, bias] = (['weights', 'bias'] as const).map((name) => tensors.find(({ spec }) => spec.name === name))
   const W = weights ? tensorIn(block, weights) : new Float64Array(0)
@@ -125,6 +135,7 @@ function look(
   const steepest = slopeOf(row, 0)
   return {
     activation,
+    isBent,
     inputs: I,
     units: O,
     rmsIn: rms(x),

@@ -3,9 +3,10 @@
  *
  * It words and draws what was found; it decides nothing. The page is one file that needs nothing else (lib/plot).
  */
-import { type Chart, formatMeasured, lossChart, renderHtml } from '../plot'
-import type { Exam, Trial } from './exam'
+import { type Chart, formatMeasured, lossChart, renderHtml, type Section } from '../plot'
+import type { Exam } from './exam'
 import type { Change } from './subject'
+import { changeInWords, clauses, open, wrap } from './words'
 
 export type Verdict = 'healthy' | 'transient' | 'unstable' | 'diverging' | 'stalled' | 'broken' | 'overfitting'
 
@@ -45,7 +46,7 @@ export interface Diagnosis {
   /** Faults, likeliest first; empty where nothing was found, and always where the verdict is 'healthy'. */
   readonly findings: readonly Finding[]
   readonly notes: readonly Note[]
-  /** One or two sentences. */
+  /** One sentence. */
   brief(): string
   /** All findings with evidence, fix and proof, and all notes, as text. */
   full(): string
@@ -65,59 +66,92 @@ const VERDICTS: { readonly [V in Verdict]: string } = {
 }
 
 /** The diagnosis of an exam. */
-export function present(
-  exam: Exam,
-  verdict: Verdict,
-  findings: readonly Finding[],
-  notes: readonly Note[],
-  trials: readonly Trial[],
-): Diagnosis {
-  const charts = [
-    lossChart(exam.base.loss.length > 0 ? { loss: exam.base.loss } : { loss: [] }, {
-      title: 'The run as it is',
-      levels: [{ name: 'chance', value: exam.chanceLoss }],
-    }),
-    ...findings.flatMap((finding) => {
-      const trial = trials.find(({ change }) => change === finding.fix.change)
-      return trial ? [lossChart({ loss: trial.loss }, { title: `With the fix of ${finding.id}` })] : []
-    }),
-  ]
-  return diagnosisOf(verdict, findings, notes, charts)
+export function present(exam: Exam, verdict: Verdict, findings: readonly Finding[], notes: readonly Note[]): Diagnosis {
+  const { base, chanceLoss, coding, trials, rows } = exam
+  const chart = lossChart(base, { title: 'The run as it is', levels: [{ name: 'chance', value: chanceLoss }] })
+  const cures = findings.map(({ fix }) => {
+    const trial = trials.find(({ change }) => change === fix.change)
+    return trial && trial.loss.length > 0 ? beside(base.loss, trial.loss) : null
+  })
+  const seen: Note[] =
+    rows.seen < rows.of
+      ? [
+          {
+            evidence: { ...rows },
+            says: `Looked at ${rows.seen} of ${rows.of} rows, which is what the budget pays for.`,
+          },
+        ]
+      : []
+  const score = coding.task === 'regression' ? 'r2' : 'accuracy'
+  return diagnosisOf(verdict, findings, [...notes, ...seen], base.loss.length > 0 ? chart : null, cures, score)
 }
 
-/** A diagnosis from its parts. */
+/** Both runs in one chart. */
+function beside(before: ArrayLike<number>, after: ArrayLike<number>): Chart {
+  const x = (y: ArrayLike<number>): number[] => Array.from(y, (_, i) => i + 1)
+  return {
+    title: 'As it is, and with the fix',
+    x: { label: 'epoch' },
+    y: { label: 'loss', scale: 'log' },
+    series: [
+      { name: 'as it is', y: before, x: x(before) },
+      { name: 'with the fix', y: after, x: x(after) },
+    ],
+  }
+}
+
+/**
+ * A diagnosis from its parts.
+ * @param chart of the run
+ * @param cures a chart for each finding, or none
+ * @param score what a proof's score is called
+ */
 export function diagnosisOf(
   verdict: Verdict,
   findings: readonly Finding[],
   notes: readonly Note[],
-  charts: readonly Chart[],
+  chart: Chart | null,
+  cures: readonly (Chart | null)[] = [],
+  score = 'score',
 ): Diagnosis {
   return {
     verdict,
     findings,
     notes,
-    brief: () => [VERDICTS[verdict], ...findings.slice(0, 1).map((f) => `${f.says} ${f.fix.says}`)].join(' '),
-    full: () => textOf(verdict, findings, notes),
-    html: () => pageOf(verdict, findings, notes, charts),
+    brief: () => briefOf(verdict, findings, score),
+    full: () => textOf(verdict, findings, notes, score),
+    html: () => pageOf(verdict, findings, notes, chart, cures, score),
   }
 }
 
-function textOf(verdict: Verdict, findings: readonly Finding[], notes: readonly Note[]): string {
-  const lines = [`${verdict}: ${VERDICTS[verdict]}`]
-  for (const [i, finding] of findings.entries()) {
-    lines.push('', `${i + 1}. ${finding.id} (confidence ${finding.confidence.toFixed(2)})`, `   ${finding.says}`)
-    lines.push(`   Evidence: ${listOf(finding.evidence)}.`, `   Fix: ${finding.fix.says}`)
-    if (finding.fix.change) lines.push(`   Change: ${JSON.stringify(finding.fix.change, shorten)}`)
-    if (finding.proof) lines.push(`   Tried: ${proofOf(finding.proof)}.`)
+/** One sentence: of the likeliest finding what was seen, what to do, and what that came to when it was tried. */
+function briefOf(verdict: Verdict, [first]: readonly Finding[], score: string): string {
+  if (!first) return VERDICTS[verdict]
+  const { says, fix, proof } = first
+  const tried = proof ? ` (${score} ${formatMeasured(proof.before.score)} → ${formatMeasured(proof.after.score)})` : ''
+  return `${open(says)}: ${clauses(fix.says)}${tried}.`
+}
+
+function textOf(verdict: Verdict, findings: readonly Finding[], notes: readonly Note[], score: string): string {
+  const lines = [`${verdict.toUpperCase()}  ${VERDICTS[verdict]}`]
+  const part = (name: string, text: string): void => {
+    lines.push(`   ${name.padEnd(9)} ${wrap(text, ' '.repeat(13)).trimStart()}`)
   }
-  for (const note of notes) lines.push('', `Note: ${note.says}`)
+  for (const [i, { id, confidence, says, evidence, fix, proof }] of findings.entries()) {
+    lines.push('', `${i + 1}. ${id}   confidence ${confidence.toFixed(2)}`, wrap(says, '   '))
+    part('evidence', listOf(evidence))
+    part('fix', fix.says)
+    for (const change of fix.change ? changeInWords(fix.change) : []) part('change', change)
+    if (proof) part('tried', proofOf(proof, score))
+  }
+  for (const note of notes) lines.push('', wrap(`Note: ${note.says}`))
   return lines.join('\n')
 }
 
-function proofOf({ before, after }: NonNullable<Finding['proof']>): string {
+function proofOf({ before, after }: NonNullable<Finding['proof']>, name: string): string {
   const told = ({ score, loss, status }: Measure): string =>
-    `score ${formatMeasured(score)}, loss ${formatMeasured(loss)}${status === 'completed' ? '' : ` (${status})`}`
-  return `${told(before)} → ${told(after)}`
+    `${name} ${formatMeasured(score)}, loss ${formatMeasured(loss)}${status === 'completed' ? '' : ` (${status})`}`
+  return `${told(before)} → ${told(after)}, from the same seed on the same rows`
 }
 
 function listOf(evidence: Evidence): string {
@@ -126,35 +160,40 @@ function listOf(evidence: Evidence): string {
     .join(', ')
 }
 
-/** Explicit weights are too long for a sentence. */
-function shorten(_: string, value: unknown): unknown {
-  if (ArrayBuffer.isView(value)) return `${(value as Float64Array).length} values`
-  return value
-}
-
 function pageOf(
   verdict: Verdict,
   findings: readonly Finding[],
   notes: readonly Note[],
-  charts: readonly Chart[],
+  chart: Chart | null,
+  cures: readonly (Chart | null)[],
+  score: string,
 ): string {
-  const [base, ...cures] = charts
+  const found = findings.map(({ id, says, fix, proof, evidence, confidence }, i): Section => {
+    const cure = cures[i]
+    return {
+      heading: `${i + 1}. ${id}`,
+      text: [
+        says,
+        `What to do: ${fix.says}`,
+        ...(fix.change ? changeInWords(fix.change) : []),
+        ...(proof ? [`Tried: ${proofOf(proof, score)}.`] : []),
+      ],
+      ...(cure && { charts: [cure] }),
+      table: {
+        columns: ['evidence', 'value'],
+        rows: [...Object.entries(evidence), ['confidence', confidence]].map(([name, value]) => [
+          name,
+          typeof value === 'number' ? formatMeasured(value) : value,
+        ]),
+      },
+    }
+  })
   return renderHtml({
     title: `Diagnosis: ${verdict}`,
-    text: [VERDICTS[verdict]],
+    text: [briefOf(verdict, findings, score)],
     sections: [
-      ...(base ? [{ heading: 'The loss', charts: [base] }] : []),
-      ...findings.map((finding, i) => ({
-        heading: `${i + 1}. ${finding.id}`,
-        text: [
-          finding.says,
-          finding.fix.says,
-          ...(finding.fix.change ? [`Change: ${JSON.stringify(finding.fix.change, shorten)}`] : []),
-          ...(finding.proof ? [`Tried: ${proofOf(finding.proof)}.`] : []),
-        ],
-        charts: cures.filter(({ title }) => title.endsWith(` ${finding.id}`)),
-        table: { columns: ['evidence', 'value'], rows: Object.entries(finding.evidence) },
-      })),
+      ...(chart ? [{ heading: 'The loss', charts: [chart] }] : []),
+      ...found,
       ...(notes.length > 0 ? [{ heading: 'Notes', text: notes.map(({ says }) => says) }] : []),
     ],
   })

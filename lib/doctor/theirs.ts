@@ -55,6 +55,8 @@ export interface TensorComparison {
   /** What is wrong with theirs, and in a sentence. */
   readonly fault?: Fault
   readonly says?: string
+  /** It is that of a loss that holds every prediction to every target. */
+  readonly isBroadcast?: true
 }
 
 /** What came of a loss, losses or predictions of theirs. */
@@ -213,8 +215,8 @@ export function compareGradients(
       : { relativeError: Number.NaN, worst: null }
     const counts = { compared: arranged ? size : 0, skipped: arranged ? 0 : size }
     if (ok) return { ...place, ok, ...outcome, ...counts }
-    const { fault, says } = nameFault(suspect, evidence)
-    return { ...place, ok, ...outcome, ...counts, fault, says: `layers[${layer}].${name}: ${says}.` }
+    const { says, ...named } = nameFault(suspect, evidence)
+    return { ...place, ok, ...outcome, ...counts, ...named, says: `layers[${layer}].${name}: ${says}.` }
   })
   return { tensors, orientation: held.orientation }
 }

@@ -1,0 +1,150 @@
+/**
+ * Certainties: faults that hold by arithmetic on the data or on what the caller computed elsewhere, whatever a run shows.
+ */
+import { splitPair } from '../data/codec'
+import { classIndices } from '../data/targets'
+import type { Clock } from './clock'
+import { attemptHeld, type Exam } from './exam'
+import type { GradientCheck } from './gradients'
+import { kinship } from './kinship'
+import type { Finding } from './report'
+import type { Change, Subject } from './subject'
+
+/** Labels of one class only. */
+export function singleClass({ targets }: Subject, { coding }: Exam): Finding[] {
+  const classes = classIndices(targets, coding)
+  if (classes === null || classes.some((k) => k !== classes[0])) return []
+  return [
+    {
+      id: 'single_class_labels',
+      confidence: 1,
+      evidence: { classes: 1, rows: classes.length },
+      says: `All ${classes.length} labels are of one class, so there is nothing to tell apart.`,
+      fix: { says: 'Train on rows of every class.' },
+    },
+  ]
+}
+
+/** What the comparison with the caller's own numbers shows. `isAscent`: their losses are those of steps uphill. */
+export function theirFindings(check: GradientCheck | null, isAscent: boolean): Finding[] {
+  const found: Finding[] = []
+  const add = (id: string, confidence: number, evidence: Finding['evidence'], says: string, cure: string): void => {
+    found.push({ id, confidence, evidence, says, fix: { says: cure } })
+  }
+  if (isAscent)
+    add(
+      'gradient_sign',
+      0.97,
+      { fault: 'sign', seen: 'losses' },
+      'The second of their losses is that of a step along the gradient, uphill, and not against it.',
+      'Subtract the gradient times the rate from the weights, instead of adding it.',
+    )
+  if (!check || check.ok) return found
+  const values = [check.lossCheck, check.lossesCheck, check.predictionsCheck]
+  const wrong = check.tensors.filter((t) => !t.ok)
+  const broadcast = values.find((v) => v && !v.ok && v.fault === 'broadcast')
+  const spread = wrong.every((t) => t.isBroadcast) ? wrong[0] : undefined
+  if (broadcast || spread)
+    add(
+      'loss_broadcast',
+      0.98,
+      { relativeError: (broadcast ?? spread)!.relativeError },
+      (broadcast ?? spread)!.says ?? 'Their loss is that of every prediction against every target.',
+      'Give predictions and targets the same shape, (n) or (n, 1), before they are subtracted.',
+    )
+  const bad = check.predictionsCheck
+  if (bad && !bad.ok && bad !== broadcast)
+    add(
+      'forward_wrong',
+      0.97,
+      { relativeError: bad.relativeError },
+      bad.says ?? `Their predictions differ from the model's by ${bad.relativeError.toPrecision(2)} of their size.`,
+      'Compare the layers one by one with net.predict on one row.',
+    )
+  if (wrong.length > 0 && !broadcast && !spread) {
+    const isFlipped = wrong.every((t) => t.fault === 'sign')
+    const worst = wrong.reduce((most, t) => (t.relativeError > most.relativeError ? t : most))
+    const where = `${worst.tensor} of layer ${worst.layer + 1}`
+    add(
+      isFlipped ? 'gradient_sign' : 'gradient_wrong',
+      0.97,
+      {
+        tensors: wrong.length,
+        layer: worst.layer + 1,
+        tensor: worst.tensor,
+        fault: worst.fault ?? 'other',
+        relativeError: worst.relativeError,
+      },
+      worst.says ??
+        `Their gradient of the ${where} differs from the exact one by ${worst.relativeError.toPrecision(3)} of its size.`,
+      isFlipped
+        ? 'Turn the sign of the gradient, or of the update.'
+        : 'Correct the derivative of that tensor; net.checkGradients names the first entries that differ.',
+    )
+  }
+  const lossFault = [check.lossesCheck, check.lossCheck].find((v) => v && !v.ok && v !== broadcast)
+  if (lossFault && found.length === 0)
+    add(
+      lossFault.fault === 'sign' ? 'gradient_sign' : 'forward_wrong',
+      0.8,
+      { relativeError: lossFault.relativeError },
+      lossFault.says ?? `Their loss differs from the model's by ${lossFault.relativeError.toPrecision(2)} of its size.`,
+      'Compare loss and update with net.loss and net.gradients at the same weights.',
+    )
+  return found
+}
+
+/** Fewer rows decide nothing about labels. */
+const ENOUGH_ROWS = 40
+/**
+ * A dependence of y on x shows in either test as a standard score; under labels that belong to other rows both are about
+ * normal, so that each exceeds 3, or their sum 3.5, once in a hundred times.
+ */
+const KIN = { one: 3, both: 3.5 }
+/** Share of rows held out, and how often. */
+const HELD = 0.3
+const SPLITS = 2
+
+/**
+ * Labels that do not depend on x: neither a kernel regression (kinship.ts) nor the network on rows held out predicts them.
+ * @param cures changes under which the program learned more than it did
+ */
+export async function strayLabels(exam: Exam, cures: readonly Change[], clock: Clock): Promise<Finding | null> {
+  const { subject, coding, table } = exam
+  if (table.rows < ENOUGH_ROWS) return null
+  const isOfClasses = coding.task === 'binary' || coding.task === 'multiclass'
+  const seed = subject.model.seed ?? 0
+  const kin = kinship(table, subject.features, isOfClasses, seed)
+  if (kin.score > KIN.one) return null
+  let held = Number.NEGATIVE_INFINITY
+  for (const change of cures) {
+    if (clock.isOver) break
+    held = Math.max(held, await heldScore(exam, change, clock))
+    if (held > KIN.one) return null
+  }
+  if (kin.score + Math.max(0, held) > KIN.both) return null
+  const says = `Neither a regression on neighbours and lines (standard score ${kin.score.toFixed(1)}, about 0 to 2 for shuffled labels) nor the network on rows held out tells y from x better than chance`
+  return {
+    id: 'labels_shuffled',
+    confidence: 0.8,
+    evidence: { standardScore: kin.score, rows: kin.rows, ...(held > -99 && { heldOutScore: held }) },
+    says: `${says}, so the labels hardly belong to their rows.`,
+    fix: { says: 'Check that x and y are shuffled, sorted and filtered together.' },
+  }
+}
+
+/** How many standard deviations the network does better than chance on rows held out. */
+async function heldScore(exam: Exam, change: Change, clock: Clock): Promise<number> {
+  const { subject, coding, chance } = exam
+  const seed = subject.model.seed ?? 0
+  let [sum, rows] = [0, 0]
+  for (let i = 0; i < SPLITS; i++) {
+    const [train, held] = splitPair(subject, HELD, (seed + i) >>> 0, coding)
+    sum += await attemptHeld(exam, change, clock.seconds(1 / 10), train, held)
+    rows += held.features.rows
+  }
+  const mean = sum / SPLITS
+  // r2 = ρ² of a true prediction; of a share of right answers the binomial's deviation.
+  if (coding.task === 'regression') return Math.sqrt(Math.max(0, mean) * rows)
+  return (mean - chance) / Math.sqrt((chance * (1 - chance)) / rows + 1e-9)
+}

@@ -1,0 +1,140 @@
+/**
+ * Rules of the rate, the batch and the length of a run: what depends on all else, and is set last.
+ */
+import { leaky, redraw, withRate } from './changes'
+import { EARLY_STEPS, type Exam, isRestless } from './exam'
+import { deadLayer, LENIENT, layerName, percent, type Rule, short } from './rule'
+import type { Change } from './subject'
+
+export const OF_RATE: readonly Rule[] = [
+  {
+    id: 'lr_above_one_step_limit',
+    synopsis: 'first steps longer than the loss allows',
+    until: LENIENT,
+    source: 'doctor: next-step limit; three rises, or a quarter of the first loss, are neither rounding nor one bump',
+    isOfRate: true,
+    ofFirstSteps: true,
+    suspect(exam) {
+      const { base, settings, limits } = exam
+      const { first } = base
+      if (!isRestless(first)) return null
+      return {
+        evidence: {
+          rises: first.rises,
+          height: first.height,
+          peak: first.peak,
+          learningRate: settings.learningRate,
+          ...(limits && { nextStep: limits.nextStep }),
+        },
+        says: `Within its first ${EARLY_STEPS} steps the full-batch loss rose ${first.rises} times by more than 5 %, up to ${short(first.peak)} times what it began with${limitIn(exam)}.`,
+        cure: `Lower the rate from ${short(settings.learningRate)}.`,
+        changes: lowered(exam, [1 / 3, 0.1, 0.03, 0.01]),
+      }
+    },
+  },
+  {
+    id: 'lr_too_high',
+    synopsis: 'a rate at which the run cannot reach what a lower one reaches',
+    until: LENIENT,
+    source: 'measured: the run at a lower rate; the limits at its start (Cohen et al. 2021, Kalra et al. 2026)',
+    isOfRate: true,
+    suspect(exam) {
+      const { settings, limits } = exam
+      return {
+        evidence: {
+          learningRate: settings.learningRate,
+          ...(limits && { nextStep: limits.nextStep, stable: limits.stable, sharpness: limits.sharpness }),
+        },
+        says: `At a rate of ${short(settings.learningRate)} the run ends worse than at a lower one${limitIn(exam)}.`,
+        cure: 'Lower the rate.',
+        changes: lowered(exam, [0.1, 0.01, 1e-3]),
+      }
+    },
+  },
+  {
+    id: 'dead_relu',
+    synopsis: 'units that the run left at zero on every row',
+    until: LENIENT,
+    source: 'as above; what killed them, where the run shows it, is named before',
+    suspect(exam) {
+      const layer = deadLayer(exam.end)
+      if (!layer || deadLayer(exam.start)) return null
+      return {
+        evidence: { layer: layer.layer + 1, dead: layer.dead, seen: 'end' },
+        says: `${percent(layer.dead)} of the ${layer.units} ${layer.activation} units of ${layerName(layer)} are zero on every row when the run ends.`,
+        cure: 'Lower the rate, or use leakyRelu with heNormal weights.',
+        changes: [withRate(exam, 0.1), withRate(exam, 0.01), leaky(exam), redraw(exam)],
+      }
+    },
+  },
+  {
+    id: 'minibatch_noise',
+    synopsis: 'steps taken on too few rows to point anywhere',
+    until: LENIENT,
+    source: 'McCandlish et al. 2018: below the noise scale a step is mostly noise',
+    isOfRate: true,
+    suspect(exam) {
+      const { batchSize } = exam.settings
+      const { noise } = exam
+      if (batchSize === 'full' || batchSize * 8 > exam.data.rows) return null
+      const isBelow = noise !== null && noise.scale > NOISY * batchSize
+      if (!isBelow && batchSize > 8) return null
+      return {
+        evidence: { batchSize, ...(noise && { noiseScale: noise.scale }) },
+        says: `Each step is taken on ${batchSize} ${batchSize === 1 ? 'row' : 'rows'}${noise ? `, where the gradient's noise would be averaged out by some ${short(noise.scale)}` : ''}.`,
+        cure: 'Take larger batches.',
+        changes: [{ fit: { batchSize: batchSize * 16 } }, { fit: { batchSize: batchSize * 64 } }],
+      }
+    },
+  },
+  {
+    id: 'lr_too_low',
+    synopsis: 'a rate so low that the epochs asked for do not get there',
+    until: LENIENT,
+    source: 'measured: the run at a higher rate',
+    isPatience: true,
+    suspect: (exam) => ({
+      evidence: { learningRate: exam.settings.learningRate, epochs: exam.settings.epochs },
+      says: `At a rate of ${short(exam.settings.learningRate)}, ${exam.settings.epochs} epochs do not get to where a higher rate gets.`,
+      cure: 'Raise the rate.',
+      changes: [10, 100, 1e3, 1e4].map((factor) => withRate(exam, factor)),
+    }),
+  },
+  {
+    id: 'too_few_epochs',
+    synopsis: 'a run that ended while it was still falling',
+    until: LENIENT,
+    source: 'measured: the same run, longer',
+    isPatience: true,
+    suspect(exam) {
+      const { loss } = exam.base
+      if (exam.base.status === 'diverged') return null
+      const { epochs } = exam.settings
+      return {
+        evidence: { epochs, first: loss[0], last: loss[loss.length - 1] },
+        says: `The loss was still falling when ${epochs} epochs were over.`,
+        cure: 'Train longer.',
+        changes: [{ fit: { epochs: 5 * epochs } }, { fit: { epochs: 20 * epochs } }],
+      }
+    },
+  },
+]
+
+/** A noise scale of so many batches: a batch's gradient is more noise than direction. */
+const NOISY = 8
+
+/** Half of what the next step or its neighbourhood allows, where that is less, and shares of the rate. */
+function lowered(exam: Exam, shares: readonly number[]): Change[] {
+  const rate = exam.settings.learningRate
+  const limit = exam.limits ? Math.min(exam.limits.nextStep, exam.limits.stable) / 2 : Number.NaN
+  const share = limit / rate
+  const isOwn = share > 1e-6 && share < 0.7 && shares.every((other) => Math.abs(Math.log(other / share)) > 0.3)
+  return [...shares, ...(isOwn ? [share] : [])].sort((a, b) => b - a).map((factor) => withRate(exam, factor))
+}
+
+/** A clause that says how far the rate is above what the first step allows. */
+function limitIn({ limits, settings: { learningRate } }: Exam): string {
+  if (!limits || !(limits.nextStep > 0) || !(learningRate > limits.nextStep)) return ''
+  const times = learningRate / limits.nextStep
+  return `; it is ${short(times)} times the ${short(limits.nextStep)} from which on the very first step raises the loss`
+}
