@@ -68,6 +68,7 @@ import { drive, driveHere } from './train/drive'
 import { type History, Recorder } from './train/history'
 import type { Job, Orders, Outcome, Watch } from './train/job'
 import { type FitOptions, type FitSettings, readFitOptions } from './train/options'
+import { isSeen, ProgressLine } from './train/progress'
 import { Run } from './train/run'
 import { training } from './train/training'
 import { type LayerParameters, readParameters, writeParameters } from './weights'
@@ -294,6 +295,10 @@ export class FNN<L extends Label = Label> {
     if (!carried) watches.push(startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder }))
     if (settings.ledger)
       watches.push(ledgerWatch({ network, engine, data, table, batch, settings, firstStep, seed: this.seed, recorder }))
+    const line =
+      settings.progress && isSeen(process.stderr)
+        ? new ProgressLine(settings.epochs, table.rows, Math.ceil(table.rows / batch))
+        : null
     const job: Job = {
       settings,
       isAsync,
@@ -310,6 +315,7 @@ export class FNN<L extends Label = Label> {
       },
       state: () => engine.read(engine.plan.state),
       keeper: file,
+      line,
       resumed: snapshot,
       suspect: () => firstNonFinite(engine.read(engine.plan.gradients), network.layout),
       watches,
@@ -320,6 +326,7 @@ export class FNN<L extends Label = Label> {
   }
 
   #release({ engine, data, job }: Prepared): void {
+    job.line?.end()
     if (this.#training?.engine !== engine) return
     this.#training = null
     for (const watch of job.watches) watch.close?.()
@@ -465,12 +472,18 @@ export class FNN<L extends Label = Label> {
       net.#epochs = 0
     }
     const run = net.fit(x, y, fit)
-    const timer = seconds === undefined ? undefined : setTimeout(() => run.stop(), 1000 * seconds)
+    let isCut = false
+    const cut = (): void => {
+      isCut = true
+      run.stop()
+    }
+    const timer = seconds === undefined ? undefined : setTimeout(cut, 1000 * seconds)
     const history = await run
     clearTimeout(timer)
     const { network, codec, blueprint } = net.#requireCodec('diagnose', y)
     return {
       history,
+      isCut,
       network,
       blueprint,
       coding: codec.coding,

@@ -26,7 +26,7 @@ import { renderHeat } from './plot/heat'
 import { drawSeed, random } from './random'
 import type { Callback } from './train/callbacks'
 import type { History } from './train/history'
-import type { FitOptions } from './train/options'
+import { type FitOptions, QUIET, UNTRACED } from './train/options'
 
 export interface SweepOptions {
   model?: ModelOptions
@@ -93,7 +93,7 @@ export async function sweep(options: SweepOptions): Promise<Sweep> {
       const { learningRate, initScale, seed } = asked[at]
       const program: Program = {
         model: { threads: 1, ...model, initScale, seed },
-        fit: { ...fit, plot: false, dispLoss: 0, ...(learningRate !== undefined && { learningRate }) },
+        fit: { ...fit, ...UNTRACED, ...(learningRate !== undefined && { learningRate }) },
       }
       const predicted = await foretold(program, data)
       const [history, losses] = await ran(new FNN(program.model), 'fit', program.fit, data)
@@ -144,7 +144,7 @@ function readData(model: ModelOptions, x: Inputs, y: Targets): Data {
 }
 
 /** Options under which a training is foretold: what only looks at it, or ends it early, is left away. */
-const UNWATCHED: FitOptions = { plot: false, dispLoss: 0, callbacks: [], validation: undefined, keep: 'last' }
+const UNWATCHED: FitOptions = { ...QUIET, validation: undefined, keep: 'last', earlyStopping: false }
 
 /**
  * Trains, and returns the losses to judge it by: its own where each step sees all rows, else those of the sample, before

@@ -243,6 +243,8 @@ const FIT_OPTIONS: { readonly [K in keyof Required<FitOptions>]: readonly unknow
   shuffle: [true, false],
   plot: [true, false],
   dispLoss: [true, false, 0, 3],
+  progress: [true, false],
+  verbose: [true, false, 0],
   validation: [null],
   sampleWeight: [null, none, numbers, holed, floats],
   classWeight: [null, object],

@@ -16,7 +16,7 @@ import { countOf, layOut, type Model } from '../plan/layout'
 import type { Dtype, Table } from '../plan/plan'
 import { rises } from '../plot'
 import type { History } from '../train/history'
-import type { FitOptions, FitSettings } from '../train/options'
+import { type FitOptions, type FitSettings, QUIET } from '../train/options'
 import { rateOf } from './activity'
 import type { Clock } from './clock'
 import { type DataFacts, factsOf } from './facts'
@@ -216,16 +216,6 @@ function operationsOf(model: Model, { backend, dtype }: Config) {
 
 // ---------------------------------------------------------------------------------------------------- trials
 
-/** Nothing drawn, printed, written or listened to in a trial. */
-const QUIET = {
-  plot: false,
-  dispLoss: 0,
-  callbacks: [],
-  onDivergence: 'stop',
-  checkpoint: undefined,
-  resume: false,
-} as const
-
 /** The options of a fit for some of the rows, without what it would do besides. */
 function fitOn({ sampleWeight }: Rows, fit: FitOptions): FitOptions {
   return { ...fit, ...(sampleWeight && { sampleWeight }), ...QUIET }
@@ -274,7 +264,8 @@ async function run(known: Known, change: Change, seconds: number, rows: Rows = k
     score: Number.isFinite(score) ? (isRegression ? Math.max(0, score) : score) : known.chance,
     loss: history.loss,
     valLoss: history.valLoss,
-    status: history.status,
+    // A program that stops itself has ended; one that the clock stopped has not.
+    status: history.status === 'stopped' && !trained.isCut ? 'completed' : history.status,
     outcome: classify(history.loss, { tolerance, chance: known.chanceLoss }),
     first: isJudged ? firstSteps(history.loss, tolerance) : CALM,
   }

@@ -29,6 +29,8 @@ export interface Program {
 /** A training that ended, with the network it left. */
 export interface Trained {
   readonly history: History
+  /** Whether the clock ended it. */
+  readonly isCut: boolean
   readonly network: Network
   /** The training rows as the network takes them. */
   readonly table: Table

@@ -188,6 +188,8 @@ const FREE: ReadonlySet<string> = new Set<keyof FitSettings>([
   'epochs',
   'plot',
   'dispLoss',
+  'progress',
+  'ledger',
   'validation',
   'sampleWeight',
   'signal',

@@ -7,6 +7,7 @@ import type { Floats, Report, Slice } from '../plan/plan'
 import type { Keeper, RunState } from './checkpoint'
 import type { Status } from './history'
 import type { FitSettings } from './options'
+import type { ProgressLine } from './progress'
 
 /** What a training works on. */
 export interface Job {
@@ -30,6 +31,8 @@ export interface Job {
   readonly keeper: Keeper | null
   /** What the run goes on from; weights and state are already there. */
   readonly resumed: RunState | null
+  /** The line on the terminal, where one is asked for and seen. */
+  readonly line: ProgressLine | null
   /** Where a gradient stopped being finite, in words; null where only the loss did. */
   readonly suspect: () => string | null
   readonly watches: readonly Watch[]

@@ -10,6 +10,7 @@ import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } f
 import { type EarlyStopping, type EarlyStoppingOptions, readEarlyStopping } from './best'
 import { type Callback, readCallbacks } from './callbacks'
 import { type CheckpointOptions, type CheckpointSettings, readCheckpoint, readResume } from './checkpoint'
+import { type Display, readDisplay } from './progress'
 
 /** Options of `fit`, `fitSync` and `partialFit`. `X` and `Y` are the kinds of data the model takes. */
 export interface FitOptions<X = Inputs, Y = Targets> {
@@ -27,6 +28,10 @@ export interface FitOptions<X = Inputs, Y = Targets> {
   plot?: boolean | string
   /** Prints the loss every n epochs; true is 1, 0 and false are never. @default 0 */
   dispLoss?: number | boolean
+  /** A line on stderr that shows where the run is, where that is a terminal; silent elsewhere. @default false */
+  progress?: boolean
+  /** As Keras has it: 0 is silent, 1 is `progress`, 2 is `dispLoss`, for what these do not say. @default 0 */
+  verbose?: 0 | 1 | 2 | boolean
   /** A share in (0, 1) of the rows, drawn by the seed, stratified for classes; or rows of their own. @default none */
   validation?: number | { readonly x: X; readonly y: Y; readonly sampleWeight?: SampleWeights }
   /**
@@ -71,6 +76,8 @@ const NAMES: readonly (keyof FitOptions)[] = [
   'shuffle',
   'plot',
   'dispLoss',
+  'progress',
+  'verbose',
   'validation',
   'sampleWeight',
   'classWeight',
@@ -85,14 +92,13 @@ const NAMES: readonly (keyof FitOptions)[] = [
 ]
 
 /** Options with nothing left to ask. */
-export interface FitSettings {
+export interface FitSettings extends Display {
   readonly epochs: number
   readonly learningRate: number
   readonly optimizer: OptimizerSpec
   readonly batchSize: number | 'full'
   readonly shuffle: boolean
   readonly plot: boolean | string
-  readonly dispLoss: number
   readonly validation: number | { readonly x: unknown; readonly y: unknown; readonly sampleWeight?: unknown } | null
   /** As given: what it must be the rows say. */
   readonly sampleWeight: unknown
@@ -107,6 +113,19 @@ export interface FitSettings {
   readonly callbacks: readonly Callback[]
 }
 
+/** Spread over the options of a fit, they leave no trace of it outside. */
+export const UNTRACED = {
+  plot: false,
+  dispLoss: 0,
+  progress: false,
+  verbose: 0,
+  checkpoint: undefined,
+  resume: false,
+} as const satisfies FitOptions
+
+/** And nobody listens. */
+export const QUIET = { ...UNTRACED, callbacks: [], onDivergence: 'stop' } as const satisfies FitOptions
+
 /** @throws ERR_OPTION */
 export function readFitOptions(options: unknown): FitSettings {
   if (options === undefined) return readFitOptions({})
@@ -118,7 +137,9 @@ export function readFitOptions(options: unknown): FitSettings {
     batchSize = 'full',
     shuffle = true,
     plot = false,
-    dispLoss = 0,
+    dispLoss,
+    progress,
+    verbose,
     validation,
     sampleWeight,
     classWeight,
@@ -140,8 +161,7 @@ export function readFitOptions(options: unknown): FitSettings {
     batchSize: readBatchSize(batchSize),
     shuffle: checkBoolean(shuffle, 'shuffle'),
     plot: typeof plot === 'string' ? plot : checkBoolean(plot, 'plot'),
-    dispLoss:
-      typeof dispLoss === 'boolean' ? Number(dispLoss) : checkNumber(dispLoss, RANGES.wholeNotNegative, 'dispLoss'),
+    ...readDisplay(verbose, progress, dispLoss),
     validation: readValidation(validation),
     sampleWeight,
     classWeight: checkClassWeights(classWeight),

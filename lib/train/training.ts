@@ -12,6 +12,7 @@ import { type Snapshot, Timetable } from './checkpoint'
 import { type Epoch, EpochSum, type Recorder } from './history'
 import type { Job, Loop, Orders, Outcome, Validation, Watch } from './job'
 import type { FitSettings } from './options'
+import { display } from './progress'
 import { evaluation, mostEpochs, Pace, sliceOf } from './slices'
 
 export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Outcome> {
@@ -131,9 +132,10 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       const last = recorder.epochs[recorder.epochs.length - 1]
       best?.endEpoch(last)
       recorder.best = best?.epoch ?? null
-      display(last, settings)
+      display(last, settings, settings.epochs)
       yield* tell(callbacks, 'onEpochEnd', moment)
     }
+    job.line?.update(recorder, loss, learningRate)
     if (report.stopped === 'nonFinite')
       outcome = { status: 'diverged', reason: divergence(job, recorder, report, stepsPerEpoch) }
     // An order that came in the middle of a slice has ended it.
@@ -181,12 +183,4 @@ function divergence(job: Job, recorder: Recorder, report: Report, stepsPerEpoch:
   const what = Number.isFinite(loss) ? 'The gradient stopped being finite' : `The loss became ${loss}`
   const where = job.suspect()
   return `${what} at step ${step} (epoch ${Math.ceil(step / stepsPerEpoch)})${where ? `; not finite: ${where}` : ''}.`
-}
-
-function display(epoch: Epoch, { dispLoss, epochs }: FitSettings): void {
-  if (dispLoss === 0 || (epoch.epoch % dispLoss !== 0 && epoch.epoch !== epochs)) return
-  const validation = epoch.valLoss === undefined ? '' : `  validation loss ${epoch.valLoss.toPrecision(6)}`
-  console.log(
-    `epoch ${String(epoch.epoch).padStart(String(epochs).length)}/${epochs}  loss ${epoch.loss.toPrecision(6)}${validation}`,
-  )
 }
