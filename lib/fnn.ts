@@ -43,7 +43,7 @@ import { DownhillError, expected, refuseUnknown } from './errors'
 import { lossRow } from './losses'
 import { defaultMetric } from './metrics'
 import { checkNumber, RANGES } from './names'
-import { firstNonFinite, Network } from './network'
+import { checkTraining, firstNonFinite, Network } from './network'
 import { type OptimizerSpec, readOptimizer } from './optimizers'
 import { type Config, type ModelOptions, readModelOptions } from './options'
 import { explainProgram } from './plan/explain'
@@ -252,6 +252,8 @@ export class FNN<L extends Label = Label> {
     const heldTable = held && encodePair(codec, held, form, dtype)
     if (heldTable && heldTable.targets !== table.targets)
       throw new DownhillError('ERR_SHAPE', 'Expected the validation y in the same form as y, labels or probabilities.')
+    const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
+    checkTraining(plans.model, batch)
     checkMonitor(settings, [defaultMetric(coding.task).name])
     const description = settings.checkpoint || resumed ? describeRun(settings, table, heldTable) : null
     if (resumed && description) {
@@ -263,7 +265,6 @@ export class FNN<L extends Label = Label> {
     this.#built = built
     const { network } = built
     recorder.backend = network.backendName
-    const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
     const accounts = settings.ledger === true && batch === table.rows
     const engine = network.trainer(settings.optimizer, batch, table.targets, { isAsync, accounts })
     const carried = keepsState && !resumed ? this.#carriedFor(settings.optimizer) : null

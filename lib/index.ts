@@ -29,6 +29,8 @@ export { type Evaluation, FNN, type Predictions, type RowOptions } from './fnn'
 export { constant, type InitializerName, type InitializerSpec, normal, uniform } from './initializers'
 export {
   activation,
+  type BatchNormOptions,
+  batchNorm,
   type DenseOptions,
   dense,
   dropout,

@@ -8,7 +8,13 @@ import { type InitializerName, type InitializerSpec, readInitializer } from './i
 import { checkBoolean, checkName, checkNumber, RANGES } from './names'
 import type { Stage } from './plan/stages'
 
-export interface DenseSpec {
+/** What a layer with parameters may be asked. */
+interface Freezable {
+  /** Training leaves its parameters as they are. */
+  readonly frozen?: true
+}
+
+export interface DenseSpec extends Freezable {
   readonly kind: 'dense'
   /** Undefined only in the shorthand of FNN, until the data says how many outputs there are. */
   readonly units: number
@@ -28,17 +34,22 @@ export interface ActivationSpec {
   readonly kind: 'activation'
   readonly activation: ActivationName
 }
-export interface PreluSpec {
+export interface PreluSpec extends Freezable {
   readonly kind: 'prelu'
   /** One slope for all units. */
   readonly isShared: boolean
   readonly initial: number
 }
-export interface LayerNormSpec {
+export interface LayerNormSpec extends Freezable {
   readonly kind: 'layerNorm'
   readonly epsilon: number
 }
-export type LayerSpec = DropoutSpec | ActivationSpec | PreluSpec | LayerNormSpec | DenseSpec
+export interface BatchNormSpec extends Freezable {
+  readonly kind: 'batchNorm'
+  readonly momentum: number
+  readonly epsilon: number
+}
+export type LayerSpec = DropoutSpec | ActivationSpec | PreluSpec | LayerNormSpec | BatchNormSpec | DenseSpec
 
 /**
  * What a tensor is to those who know no layer. `weights` are penalised, and scaled by `initScale`; `bias` is one number
@@ -46,10 +57,12 @@ export type LayerSpec = DropoutSpec | ActivationSpec | PreluSpec | LayerNormSpec
  */
 export type TensorRole = 'weights' | 'bias' | 'kept'
 
+/** Tensors as users and files call them. */
+export type TensorName = 'weights' | 'bias' | 'runningMean' | 'runningVariance'
+
 /** A tensor of a layer. */
 export interface TensorSpec {
-  /** As users and files call it. */
-  readonly name: 'weights' | 'bias'
+  readonly name: TensorName
   readonly role: TensorRole
   readonly rows: number
   readonly columns: number
@@ -75,6 +88,8 @@ export interface Layer<S extends LayerSpec> {
   activation(spec: S): ActivationName
   /** The same layer with another activation; left out where it has none of its own. */
   readonly withActivation?: (spec: S, activation: ActivationName) => S
+  /** A batch must not be cut: what it makes of a row depends on the others. */
+  readonly needsWholeBatch?: true
   /** Whether its outputs may be those of the network. */
   readonly canEnd: boolean
 }
@@ -136,6 +151,24 @@ export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpe
     activation: () => 'linear',
     canEnd: true,
   },
+  batchNorm: {
+    kind: 'batchNorm',
+    synopsis: 'each unit to mean 0 and variance 1 over the batch, then a gain and a shift (Ioffe & Szegedy 2015)',
+    detail: () => '',
+    outputs: (_, inputs) => inputs,
+    tensors: (_, inputs) => [
+      ...gainAndShift(inputs),
+      { name: 'runningMean', role: 'kept', rows: 1, columns: inputs, initializer: { kind: 'zeros' } },
+      { name: 'runningVariance', role: 'kept', rows: 1, columns: inputs, initializer: { kind: 'ones' } },
+    ],
+    stages: ({ momentum, epsilon, frozen = false }) => [
+      { kind: 'normalizeColumns', momentum, epsilon, isFrozen: frozen },
+      { kind: 'scale' },
+    ],
+    activation: () => 'linear',
+    needsWholeBatch: true,
+    canEnd: true,
+  },
   dense: {
     kind: 'dense',
     synopsis: 'y = f(x·W + b)',
@@ -166,6 +199,11 @@ export function unitsOf(layers: readonly LayerSpec[]): number | null {
   return Number.isNaN(units) ? null : units
 }
 
+/** Whether batches of these layers must not be cut into chunks. */
+export function needsWholeBatch(layers: readonly LayerSpec[]): boolean {
+  return layers.some((layer) => layerRow(layer).needsWholeBatch)
+}
+
 /** The activation that the outputs of a list of layers have gone through last; 'linear' for none. */
 export function outputActivation({ layers }: { readonly layers: readonly LayerSpec[] }): ActivationName {
   const last = layers.at(-1)
@@ -194,6 +232,13 @@ export interface DenseOptions {
   bias?: boolean | InitializerOption | readonly number[] | Float32Array | Float64Array
   /** λ ≥ 0 of the penalty ½λΣw² on this layer's weights. @default the model's */
   l2?: number
+  /** Whether training leaves its parameters as they are: no optimizer, decay or penalty touches them. @default false */
+  frozen?: boolean
+}
+
+/** The `frozen` of a spec, which says nothing where it is false. */
+function readFrozen(value: unknown, layer: string): Freezable {
+  return checkBoolean(value, `frozen of ${layer}`) ? { frozen: true } : {}
 }
 
 /**
@@ -202,8 +247,8 @@ export interface DenseOptions {
  * @param activation @default 'linear'
  */
 export function dense(units: number, activation: ActivationName = 'linear', options: DenseOptions = {}): DenseSpec {
-  refuseUnknown(options, ['initializer', 'bias', 'l2'], 'dense')
-  const { initializer, bias = true, l2 } = options
+  refuseUnknown(options, ['initializer', 'bias', 'l2', 'frozen'], 'dense')
+  const { initializer, bias = true, l2, frozen = false } = options
   return {
     kind: 'dense',
     units: checkNumber(units, RANGES.count, 'units of dense'),
@@ -211,6 +256,7 @@ export function dense(units: number, activation: ActivationName = 'linear', opti
     ...(initializer !== undefined && { initializer: readInitializer(initializer) }),
     bias: bias === false ? null : bias === true ? { kind: 'zeros' } : readInitializer(bias, 'bias of dense'),
     ...(l2 !== undefined && { l2: checkNumber(l2, RANGES.notNegative, 'l2 of dense') }),
+    ...readFrozen(frozen, 'dense'),
   }
 }
 
@@ -232,22 +278,27 @@ export interface PreluOptions {
   shared?: boolean
   /** Slopes at the start. @default 0.25 */
   initial?: number
+  /** As of `dense`. @default false */
+  frozen?: boolean
 }
 
 /** y = x > 0 ? x : a·x with slopes a that are learned (He et al. 2015); `l2` does not apply to them. */
 export function prelu(options: PreluOptions = {}): PreluSpec {
-  refuseUnknown(options, ['shared', 'initial'], 'prelu')
-  const { shared = false, initial = 0.25 } = options
+  refuseUnknown(options, ['shared', 'initial', 'frozen'], 'prelu')
+  const { shared = false, initial = 0.25, frozen = false } = options
   return {
     kind: 'prelu',
     isShared: checkBoolean(shared, 'shared of prelu'),
     initial: checkNumber(initial, RANGES.any, 'initial of prelu'),
+    ...readFrozen(frozen, 'prelu'),
   }
 }
 
 export interface LayerNormOptions {
   /** Added to the variance; > 0. @default 1e-5 */
   epsilon?: number
+  /** As of `dense`. @default false */
+  frozen?: boolean
 }
 
 /**
@@ -255,9 +306,40 @@ export interface LayerNormOptions {
  * al. 2016). Both are learned, from 1 and 0 on; `weights()` calls them weights and bias, and `l2` does not apply to them.
  */
 export function layerNorm(options: LayerNormOptions = {}): LayerNormSpec {
-  refuseUnknown(options, ['epsilon'], 'layerNorm')
-  const { epsilon = 1e-5 } = options
-  return { kind: 'layerNorm', epsilon: checkNumber(epsilon, RANGES.positive, 'epsilon of layerNorm') }
+  refuseUnknown(options, ['epsilon', 'frozen'], 'layerNorm')
+  const { epsilon = 1e-5, frozen = false } = options
+  return {
+    kind: 'layerNorm',
+    epsilon: checkNumber(epsilon, RANGES.positive, 'epsilon of layerNorm'),
+    ...readFrozen(frozen, 'layerNorm'),
+  }
+}
+
+export interface BatchNormOptions {
+  /** Share in (0, 1] of a batch's statistics that the running ones take over with each step. @default 0.1 */
+  momentum?: number
+  /** Added to the variance; > 0. @default 1e-5 */
+  epsilon?: number
+  /** As of `dense`; and it normalises by its running statistics while training too. @default false */
+  frozen?: boolean
+}
+
+/**
+ * Brings each unit to mean 0 and variance 1, then multiplies it by a gain and adds a shift, which are learned (Ioffe &
+ * Szegedy 2015). Training takes mean and variance of the batch, each row counting once whatever its weight, and moves the
+ * running ones towards them (the variance times n/(n − 1), as in PyTorch); `predict`, `evaluate`, `loss` and `gradients`
+ * take the running ones. A last batch of one row is normalised by them too, and leaves them; batches of one row are
+ * refused. A batch is one chunk here: the activations of all its rows stand in memory at once.
+ */
+export function batchNorm(options: BatchNormOptions = {}): BatchNormSpec {
+  refuseUnknown(options, ['momentum', 'epsilon', 'frozen'], 'batchNorm')
+  const { momentum = 0.1, epsilon = 1e-5, frozen = false } = options
+  return {
+    kind: 'batchNorm',
+    momentum: checkNumber(momentum, RANGES.share, 'momentum of batchNorm'),
+    epsilon: checkNumber(epsilon, RANGES.positive, 'epsilon of batchNorm'),
+    ...readFrozen(frozen, 'batchNorm'),
+  }
 }
 
 /**
@@ -278,4 +360,5 @@ const READERS: { readonly [K in LayerSpec['kind']]: (spec: Extract<LayerSpec, { 
   activation: ({ activation: name }) => activation(name),
   prelu: ({ kind, isShared, ...options }) => prelu({ shared: isShared, ...options }),
   layerNorm: ({ kind, ...options }) => layerNorm(options),
+  batchNorm: ({ kind, ...options }) => batchNorm(options),
 }

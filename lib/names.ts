@@ -27,6 +27,7 @@ export const RANGES = {
   positive: { says: 'a positive number', holds: (x) => x > 0 },
   notNegative: { says: 'a number ≥ 0', holds: (x) => x >= 0 },
   fraction: { says: 'a number in [0, 1)', holds: (x) => x >= 0 && x < 1 },
+  share: { says: 'a number in (0, 1]', holds: (x) => x > 0 && x <= 1 },
   any: { says: 'a finite number', holds: () => true },
   count: { says: 'a positive integer', holds: (x) => Number.isSafeInteger(x) && x > 0 },
   wholeNotNegative: { says: 'an integer ≥ 0', holds: (x) => Number.isSafeInteger(x) && x >= 0 },

@@ -8,11 +8,12 @@ import type { Backend, Bound, Engine } from './backends/backend'
 import { physicalCores } from './backends/cores'
 import { type BackendName, backendFor, pickBackend } from './backends/pick'
 import { typescriptBackend } from './backends/typescript'
-import type { LayerSpec } from './layers'
+import { DownhillError } from './errors'
+import { type LayerSpec, needsWholeBatch } from './layers'
 import type { LossSpec } from './losses'
 import type { OptimizerSpec } from './optimizers'
 import { CHUNK_ROWS, type CompileOptions, compile, PREDICT_ROWS } from './plan/compile'
-import { drawParameters, type Layout, layOut, type Model, outputsOf, type Tensor } from './plan/layout'
+import { drawParameters, type Layout, layOut, type Model, nothingToTrain, outputsOf, type Tensor } from './plan/layout'
 import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
 import { evaluation } from './train/slices'
 
@@ -137,7 +138,7 @@ export class Network {
     { isAsync, accounts = false }: TrainerOptions,
   ): Engine {
     const programs: readonly ProgramName[] = accounts ? ['train', 'evaluate', 'objective'] : ['train', 'evaluate']
-    const plan = this.#plan(programs, Math.min(batch, CHUNK_ROWS), targets, { optimizer, accounts })
+    const plan = this.#plan(programs, this.#chunkRows(batch), targets, { optimizer, accounts })
     return this.#load(plan, isAsync ? Math.max(1, physicalCores() - 1) : physicalCores())
   }
 
@@ -171,7 +172,7 @@ export class Network {
       return compile(model, { dtype, capacity, loss, targets, programs, keepsPass })
     }
     const whole = plan(rows, true)
-    const engine = this.#loadApart(whole.length <= MOST_KEPT ? whole : plan(Math.min(rows, CHUNK_ROWS), false))
+    const engine = this.#loadApart(whole.length <= MOST_KEPT ? whole : plan(this.#chunkRows(rows), false))
     engine.write(engine.plan.parameters, this.parameters)
     return engine
   }
@@ -181,7 +182,7 @@ export class Network {
    * Its parameters are its own, and zero.
    */
   twin(batch: number, targets: number): Engine {
-    return this.#loadApart(this.#plan(['train', 'linearize'], Math.min(batch, CHUNK_ROWS), targets))
+    return this.#loadApart(this.#plan(['train', 'linearize'], this.#chunkRows(batch), targets))
   }
 
   /** An engine for the passes of an optimizer alone, in float64, its parameters its own. Its data: one row. */
@@ -235,11 +236,26 @@ export class Network {
     return backend.load(plan, this.#threads(plan.capacity, Math.max(1, physicalCores() - 1)))
   }
 
+  /** Rows of a chunk of a batch that is trained on. */
+  #chunkRows(batch: number): number {
+    return needsWholeBatch(this.model.layers) ? batch : Math.min(batch, CHUNK_ROWS)
+  }
+
   #threads(rows: number, auto: number): number {
     const { threads } = this.#options
     if (threads !== 'auto') return threads
-    return rows * this.layout.trainable.length < SMALL_STEP ? 1 : auto
+    return rows * this.layout.parameters.length < SMALL_STEP ? 1 : auto
   }
+}
+
+/** @throws ERR_STATE, ERR_OPTION where batches of so many rows cannot train the model */
+export function checkTraining(model: Model, batch: number): void {
+  if (layOut(model).trained.length === 0) throw nothingToTrain()
+  if (batch === 1 && needsWholeBatch(model.layers))
+    throw new DownhillError(
+      'ERR_OPTION',
+      'Expected batches of at least 2 rows for batchNorm, whose statistics are those of the batch; layerNorm needs none.',
+    )
 }
 
 /** A tensor's floats within a block laid out as the parameters are. */

@@ -4,6 +4,7 @@
 import type { Matrix } from './data/matrix'
 import { readFeatures } from './data/matrix'
 import { DownhillError, describe } from './errors'
+import type { TensorName } from './layers'
 import { tensorIn } from './network'
 import { type Layout, type PlacedLayer, parameterised, type Tensor } from './plan/layout'
 import type { Dtype, Floats } from './plan/plan'
@@ -15,21 +16,24 @@ import type { Dtype, Floats } from './plan/plan'
 export interface LayerParameters {
   readonly weights: Matrix
   readonly bias: Floats | null
+  /** What batchNorm predicts with; no gradient has them, and `setWeights` may leave them out. */
+  readonly runningMean?: Floats
+  readonly runningVariance?: Floats
 }
-
-type TensorName = keyof LayerParameters
 
 const named = ({ tensors }: PlacedLayer, name: TensorName): Tensor | null =>
   tensors.find(({ spec }) => spec.name === name) ?? null
 
-/** A copy of a block laid out as the parameters are. */
+/** A copy of a block laid out as the parameters are, or of its beginning, as a gradient is. */
 export function readParameters(block: Floats, layout: Layout): LayerParameters[] {
   return parameterised(layout).map((layer) => {
     const [weights, bias] = [named(layer, 'weights') as Tensor, named(layer, 'bias')]
     const { rows, columns } = weights.spec
+    const kept = layer.tensors.filter(({ spec, at }) => spec.role === 'kept' && at < block.length)
     return {
       weights: { data: tensorIn(block, weights).slice(), rows, columns },
       bias: bias && tensorIn(block, bias).slice(),
+      ...Object.fromEntries(kept.map((tensor) => [tensor.spec.name, tensorIn(block, tensor).slice()])),
     }
   })
 }
@@ -48,8 +52,11 @@ export function writeParameters(layers: unknown, block: Floats, layout: Layout, 
     if (typeof layer !== 'object' || layer === null || !('weights' in layer))
       throw new DownhillError('ERR_SHAPE', `Expected { weights, bias } for layer ${i} but received ${describe(layer)}.`)
     const given = layer as { readonly [K in TensorName]?: unknown }
-    for (const tensor of place.tensors)
-      put(written, tensor, given[tensor.spec.name], `${tensor.spec.name} of layer ${i}`, dtype)
+    for (const tensor of place.tensors) {
+      const { name, role } = tensor.spec
+      if (role === 'kept' && given[name] === undefined) continue
+      put(written, tensor, given[name], `${name} of layer ${i}`, dtype)
+    }
     if (named(place, 'bias') === null && given.bias !== undefined && given.bias !== null)
       throw new DownhillError('ERR_SHAPE', `Expected no bias for layer ${i}, which has none.`)
   }

@@ -4,6 +4,7 @@
 // Everything is computed in double and rounded once, where it is stored. Sums run over a fixed grid: down a block of
 // columns, or along a row in eight lanes.
 #include <cmath>
+#include <limits>
 
 #include "op_row.h"
 
@@ -38,6 +39,24 @@ void sumOverRows(Pool& pool, float* to, size_t B, size_t O, bool accumulate, F&&
       to[from + j] = static_cast<float>(before + sums[j]);
     }
   });
+}
+
+// A number for each column of a block.
+using Columns = double[kColumns];
+
+// fn(i, j) for column j of a block, row after row.
+template <class F>
+void eachDown(size_t B, size_t O, size_t from, size_t count, F&& fn) {
+  for (size_t b = 0; b < B; ++b) {
+    for (size_t j = 0; j < count; ++j) fn(b * O + from + j, j);
+  }
+}
+
+// to[j] = Σ_b term(i, j)/B, from 0
+template <class F>
+void meansDown(Columns& to, size_t B, size_t O, size_t from, size_t count, F&& term) {
+  eachDown(B, O, from, count, [&](size_t i, size_t j) { to[j] += term(i, j); });
+  for (size_t j = 0; j < count; ++j) to[j] /= static_cast<double>(B);
 }
 
 // Σ term(i) for i in [from, from + n)
@@ -271,6 +290,180 @@ struct NormalizeRowsGradTangent {
   }
 };
 
+// mean = Σ_b x/B;  s = 1/√(Σ_b (x − mean)²/B + ε);  y = s·(x − mean);  variance = Σ_b (x − mean)²/(B − 1)
+// (B = 1: mean and variance are the old ones, s = 1/√(variance + ε))
+struct NormalizeColumns {
+  static constexpr const char* names = "x y s mean variance oldMean oldVariance O epsilon";
+  size_t O;
+  const float* x;
+  float *y, *s, *mean, *variance;
+  const float *oldMean, *oldVariance;
+  double epsilon;
+  explicit NormalizeColumns(const Operands& in)
+      : O(in.size("O")),
+        x(in.floats("x", in.capacity() * O)),
+        y(in.floats("y", in.capacity() * O)),
+        s(in.floats("s", O)),
+        mean(in.floats("mean", O)),
+        variance(in.floats("variance", O)),
+        oldMean(in.floats("oldMean", O)),
+        oldVariance(in.floats("oldVariance", O)),
+        epsilon(in.number("epsilon")) {}
+  void run(Step& step) const {
+    const size_t B = step.B;
+    step.pool.cut(O, kColumns, [&](size_t from, size_t count) {
+      Columns means{}, variances{}, scales{};
+      if (B == 1) {
+        for (size_t j = 0; j < count; ++j) means[j] = at(oldMean, from + j);
+        for (size_t j = 0; j < count; ++j) variances[j] = at(oldVariance, from + j);
+      } else {
+        meansDown(means, B, O, from, count, [&](size_t i, size_t) { return at(x, i); });
+        meansDown(variances, B, O, from, count,
+                  [&](size_t i, size_t j) { return (at(x, i) - means[j]) * (at(x, i) - means[j]); });
+      }
+      const double free = static_cast<double>(B) / static_cast<double>(B == 1 ? 1 : B - 1);
+      for (size_t j = 0; j < count; ++j) {
+        scales[j] = 1 / std::sqrt(variances[j] + epsilon);
+        s[from + j] = static_cast<float>(scales[j]);
+        mean[from + j] = static_cast<float>(means[j]);
+        variance[from + j] = static_cast<float>(variances[j] * free);
+      }
+      eachDown(B, O, from, count,
+               [&](size_t i, size_t j) { y[i] = static_cast<float>(scales[j] * (at(x, i) - means[j])); });
+    });
+  }
+};
+
+// dx = s·(dy − mean dy − y·mean(dy ⊙ y)), means down each column   (B = 1: dx = s·dy; dx may be dy)
+struct NormalizeColumnsGrad {
+  static constexpr const char* names = "y s dy dx O";
+  size_t O;
+  const float *y, *s, *dy;
+  float* dx;
+  explicit NormalizeColumnsGrad(const Operands& in)
+      : O(in.size("O")),
+        y(in.floats("y", in.capacity() * O)),
+        s(in.floats("s", O)),
+        dy(in.floats("dy", in.capacity() * O)),
+        dx(in.floats("dx", in.capacity() * O)) {}
+  void run(Step& step) const {
+    const size_t B = step.B;
+    step.pool.cut(O, kColumns, [&](size_t from, size_t count) {
+      Columns means{}, along{};
+      if (B > 1) {
+        meansDown(means, B, O, from, count, [&](size_t i, size_t) { return at(dy, i); });
+        meansDown(along, B, O, from, count, [&](size_t i, size_t) { return at(dy, i) * at(y, i); });
+      }
+      eachDown(B, O, from, count, [&](size_t i, size_t j) {
+        dx[i] = static_cast<float>(at(s, from + j) * (at(dy, i) - means[j] - at(y, i) * along[j]));
+      });
+    });
+  }
+};
+
+// Rdx = J·Rdy + RJ·dy, J as in normalizeRowsGradTangent, down each column   (Rdx may be Rdy)
+struct NormalizeColumnsGradTangent {
+  static constexpr const char* names = "y s Rx dy Rdy Rdx O";
+  size_t O;
+  const float *y, *s, *Rx, *dy, *Rdy;
+  float* Rdx;
+  explicit NormalizeColumnsGradTangent(const Operands& in)
+      : O(in.size("O")),
+        y(in.floats("y", in.capacity() * O)),
+        s(in.floats("s", O)),
+        Rx(in.floats("Rx", in.capacity() * O)),
+        dy(in.floats("dy", in.capacity() * O)),
+        Rdy(in.floats("Rdy", in.capacity() * O)),
+        Rdx(in.floats("Rdx", in.capacity() * O)) {}
+  void run(Step& step) const {
+    step.pool.cut(O, kColumns, [&](size_t from, size_t count) {
+      if (step.B > 1) return turn(step.B, from, count);
+      for (size_t o = from; o < from + count; ++o) Rdx[o] = static_cast<float>(at(s, o) * at(Rdy, o));
+    });
+  }
+  void turn(size_t B, size_t from, size_t count) const {
+    const auto mean = [&](Columns& to, auto&& term) { meansDown(to, B, O, from, count, term); };
+    Columns meanRx{}, c{}, meanDy{}, along{}, meanRdy{}, turned{};
+    mean(meanRx, [this](size_t i, size_t) { return at(Rx, i); });
+    mean(c, [this](size_t i, size_t) { return at(Rx, i) * at(y, i); });
+    mean(meanDy, [this](size_t i, size_t) { return at(dy, i); });
+    mean(along, [this](size_t i, size_t) { return at(dy, i) * at(y, i); });
+    mean(meanRdy, [this](size_t i, size_t) { return at(Rdy, i); });
+    const auto Ry = [&](size_t i, size_t j) { return at(s, from + j) * (at(Rx, i) - meanRx[j] - at(y, i) * c[j]); };
+    mean(turned, [&](size_t i, size_t j) { return at(Rdy, i) * at(y, i) + at(dy, i) * Ry(i, j); });
+    eachDown(B, O, from, count, [&](size_t i, size_t j) {
+      const double scale = at(s, from + j);
+      const double straight = at(Rdy, i) - meanRdy[j] - at(y, i) * turned[j] - Ry(i, j) * along[j];
+      Rdx[i] = static_cast<float>(scale * (straight - scale * c[j] * (at(dy, i) - meanDy[j] - at(y, i) * along[j])));
+    });
+  }
+};
+
+// y = (x − mean)/√(variance + ε), of each unit
+struct NormalizeBy {
+  static constexpr const char* names = "x mean variance y O epsilon";
+  size_t O;
+  const float *x, *mean, *variance;
+  float* y;
+  double epsilon;
+  explicit NormalizeBy(const Operands& in)
+      : O(in.size("O")),
+        x(in.floats("x", in.capacity() * O)),
+        mean(in.floats("mean", O)),
+        variance(in.floats("variance", O)),
+        y(in.floats("y", in.capacity() * O)),
+        epsilon(in.number("epsilon")) {}
+  void run(Step& step) const {
+    step.pool.cut(O, kColumns, [&](size_t from, size_t count) {
+      Columns scales{};
+      for (size_t j = 0; j < count; ++j) scales[j] = 1 / std::sqrt(at(variance, from + j) + epsilon);
+      eachDown(step.B, O, from, count,
+               [&](size_t i, size_t j) { y[i] = static_cast<float>(scales[j] * (at(x, i) - at(mean, from + j))); });
+    });
+  }
+};
+
+// dx = dy/√(variance + ε)   (dx may be dy)
+struct NormalizeByGrad {
+  static constexpr const char* names = "dy variance dx O epsilon";
+  size_t O;
+  const float *dy, *variance;
+  float* dx;
+  double epsilon;
+  explicit NormalizeByGrad(const Operands& in)
+      : O(in.size("O")),
+        dy(in.floats("dy", in.capacity() * O)),
+        variance(in.floats("variance", O)),
+        dx(in.floats("dx", in.capacity() * O)),
+        epsilon(in.number("epsilon")) {}
+  void run(Step& step) const {
+    step.pool.cut(O, kColumns, [&](size_t from, size_t count) {
+      Columns scales{};
+      for (size_t j = 0; j < count; ++j) scales[j] = 1 / std::sqrt(at(variance, from + j) + epsilon);
+      eachDown(step.B, O, from, count, [&](size_t i, size_t j) { dx[i] = static_cast<float>(scales[j] * at(dy, i)); });
+    });
+  }
+};
+
+// to += rate·(x − to), at most ±the largest float
+struct Track {
+  static constexpr const char* names = "x to n rate";
+  size_t n;
+  const float* x;
+  float* to;
+  double rate;
+  explicit Track(const Operands& in)
+      : n(in.size("n")), x(in.floats("x", n)), to(in.floats("to", n)), rate(in.number("rate")) {}
+  void begin(const Step&) {}
+  void part(size_t from, size_t count) const {
+    constexpr double kLargest = std::numeric_limits<float>::max();
+    for (size_t i = from; i < from + count; ++i) {
+      const double moved = at(to, i) + rate * (at(x, i) - at(to, i));
+      to[i] = static_cast<float>(moved > kLargest ? kLargest : moved < -kLargest ? -kLargest : moved);
+    }
+  }
+};
+
 // ------------------------------------------------------------------------------------------------- slopes
 
 // The operand A: 1, or as many as units.
@@ -409,6 +602,12 @@ void addUnitOps(std::vector<OpRow>& all) {
   add(row<NormalizeRows>("normalizeRows", Scope::chunk));
   add(row<NormalizeRowsGrad>("normalizeRowsGrad", Scope::chunk));
   add(row<NormalizeRowsGradTangent>("normalizeRowsGradTangent", Scope::chunk));
+  add(row<NormalizeColumns>("normalizeColumns", Scope::chunk));
+  add(row<NormalizeColumnsGrad>("normalizeColumnsGrad", Scope::chunk));
+  add(row<NormalizeColumnsGradTangent>("normalizeColumnsGradTangent", Scope::chunk));
+  add(row<NormalizeBy>("normalizeBy", Scope::chunk));
+  add(row<NormalizeByGrad>("normalizeByGrad", Scope::chunk));
+  add(row<Track>("track", Scope::step));
   add(row<Prelu>("prelu", Scope::chunk));
   add(row<PreluGrad>("preluGrad", Scope::chunk));
   add(row<PreluGradSlope>("preluGradSlope", Scope::chunk));

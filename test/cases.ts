@@ -11,7 +11,16 @@ import type { Backend } from '../dist/backends/backend'
 import { nativeStatus } from '../dist/backends/native'
 import { typescriptBackend } from '../dist/backends/typescript'
 import { normal } from '../dist/initializers'
-import { activation, type DenseOptions, dense, dropout, type LayerSpec, layerNorm, prelu } from '../dist/layers'
+import {
+  activation,
+  batchNorm,
+  type DenseOptions,
+  dense,
+  dropout,
+  type LayerSpec,
+  layerNorm,
+  prelu,
+} from '../dist/layers'
 import { binaryCrossEntropy, crossEntropy, huber, type LossSpec, mae, mse } from '../dist/losses'
 import {
   adagrad,
@@ -164,6 +173,40 @@ const PARTS: readonly [name: string, row: CaseRow][] = [
     'units in tiles',
     { inputs: 40, layers: [layer(300), layerNorm(), prelu(), layer(70), prelu({ shared: true })], rows: 500 },
   ],
+  ['batchNorm', { inputs: 7, layers: [layer(31), batchNorm(), activation('tanh'), layer(3)], rows: 33, batch: 16 }],
+  [
+    'batchNorm first and last, one row left over',
+    {
+      inputs: 5,
+      layers: [batchNorm({ momentum: 0.4 }), layer(9, 'tanh'), layer(2), batchNorm({ epsilon: 0.1 })],
+      rows: 25,
+      batch: 8,
+    },
+  ],
+  [
+    'batchNorm of many rows and units',
+    { inputs: 5, layers: [layer(150, 'tanh'), batchNorm(), layer(2)], rows: 1500, capacity: 1500 },
+  ],
+  [
+    'frozen layers',
+    {
+      inputs: 5,
+      layers: [
+        layer(9, 'linear', { frozen: true }),
+        layer(7),
+        layerNorm({ frozen: true }),
+        prelu({ frozen: true }),
+        batchNorm({ frozen: true }),
+        layer(6, 'tanh', { frozen: true }),
+        layer(3),
+      ],
+      rows: 31,
+      capacity: 7,
+      optimizer: adamw({ weightDecay: 0.1 }),
+      l2: 0.1,
+    },
+  ],
+  ['frozen at first', { inputs: 5, layers: [layerNorm({ frozen: true }), prelu({ frozen: true }), layer(3)], rows: 9 }],
   ['l2', { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, l2: 0.1 }],
   [
     'weighted rows',

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { nativeStatus } from '../dist/backends/native'
 import { Curvature } from '../dist/doctor/curvature'
 import { largestEigenpairs } from '../dist/doctor/lanczos'
+import { needsWholeBatch } from '../dist/layers'
 import { Network } from '../dist/network'
 import { compile } from '../dist/plan/compile'
 import { pack } from '../dist/plan/layout'
@@ -121,7 +122,8 @@ t.test('a product costs two gradients at most where the pass is kept, 8/3 where 
 })
 
 t.test('a pass remade chunk by chunk gives the same products', async (t) => {
-  for (const row of SMALL.filter(({ rows }) => rows > 8)) {
+  // Statistics of a batch are those of the whole of it: it is never cut.
+  for (const row of SMALL.filter(({ rows, model }) => rows > 8 && !needsWholeBatch(model.layers))) {
     const table = tableOf(row)
     const network = networkOf(row, 'float64', 'typescript')
     const curvature = new Curvature(network, table)

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { activation, dense, FNN, type LayerSpec, layerNorm, prelu, sgd } from 'downhill'
+import { activation, batchNorm, DownhillError, dense, FNN, type LayerSpec, layerNorm, prelu, sgd } from 'downhill'
 import t from 'tap'
 import { agree, onEachBackend, readJson, type TestBackend } from './truth'
 
@@ -13,7 +13,7 @@ import { agree, onEachBackend, readJson, type TestBackend } from './truth'
 type Described =
   | { kind: 'dense'; units: number; activation: 'tanh' }
   | { kind: 'activation'; activation: 'tanh' }
-  | { kind: 'prelu' | 'layerNorm'; options: object }
+  | { kind: 'prelu' | 'layerNorm' | 'batchNorm'; options: object }
 
 /** Values of one layer, by name; null where there is none. */
 type Entry = Readonly<Record<string, number[][] | number[] | null>>
@@ -37,7 +37,7 @@ const { networks, learningRate, momentum } = readJson<{ networks: Network[]; lea
 function made(layer: Described): LayerSpec {
   if (layer.kind === 'dense') return dense(layer.units, layer.activation)
   if (layer.kind === 'activation') return activation(layer.activation)
-  return { prelu, layerNorm }[layer.kind](layer.options)
+  return { prelu, layerNorm, batchNorm }[layer.kind](layer.options)
 }
 
 function netOf({ layers, x, start }: Network, backend: TestBackend): FNN {
@@ -126,18 +126,121 @@ t.test('gradients agree with differences, and curvature can be taken', (t) =>
   }),
 )
 
+t.test('what is frozen stays as it is, to the bit, and its gradient is still reported', (t) =>
+  onEachBackend(t, (t, backend) => {
+    const [x, y] = [networks[0].x, networks[0].y]
+    const build = (frozen: boolean) =>
+      new FNN({
+        inputs: 5,
+        layers: [
+          dense(6, 'tanh', { frozen }),
+          batchNorm({ frozen }),
+          prelu({ frozen }),
+          dense(4, 'tanh'),
+          layerNorm({ frozen }),
+          dense(2),
+        ],
+        loss: 'mse',
+        l2: 0.1,
+        seed: 3,
+        ...backend.options,
+      })
+    const [net, free] = [build(true), build(false)]
+    t.strictSame(net.weights(), free.weights(), 'they start alike')
+    t.strictSame(net.gradients(x, y), free.gradients(x, y), 'and have the same gradients')
+    const before = net.weights()
+    for (const optimizer of ['sgd', 'adamw', 'rmsprop'] as const)
+      net.fitSync(x, y, { optimizer, epochs: 4, batchSize: 8 })
+    for (const [i, after] of net.weights().entries())
+      t[[3, 5].includes(i) ? 'strictNotSame' : 'strictSame'](after, before[i], `entry ${i}`)
+    const { penalty } = build(true).fitSync(x, y, { epochs: 1 })
+    const squares = [before[3], before[5]]
+      .flatMap(({ weights }) => [...weights.data])
+      .reduce((sum, w) => sum + w * w, 0)
+    t.ok(Math.abs(penalty[0] - 0.05 * squares) < 1e-6, 'the penalty is of what is trained')
+  }),
+)
+
+t.test('with nothing left to train, training is refused, and predicting is not', async (t) => {
+  const layers = [dense(3, 'tanh', { frozen: true }), activation('relu'), dense(1, 'linear', { frozen: true })]
+  const net = new FNN({ inputs: 2, layers, loss: 'mse', backend: 'typescript' })
+  t.equal((net.predict([[1, 2]]) as Float64Array).length, 1)
+  t.equal(net.gradients([[1, 2]], [3]).layers.length, 2)
+  t.throws(() => net.fitSync([[1, 2]], [3]), { code: 'ERR_STATE', message: /none has parameters that are not frozen/ })
+})
+
+t.test('batchNorm takes the statistics of the whole batch, of however many rows and threads', (t) =>
+  onEachBackend(t, (t, backend) => {
+    const rows = 2500
+    const x = Array.from({ length: rows }, (_, i) => [Math.sin(i) * 3 + 5, Math.cos(3 * i)])
+    const y = x.map(([a, b]) => a * b)
+    const train = (threads: number) => {
+      const layers = [batchNorm({ momentum: 1 }), dense(70, 'tanh'), batchNorm(), dense(1)]
+      const net = new FNN({ inputs: 2, layers, loss: 'mse', seed: 1, ...backend.options, threads })
+      net.fitSync(x, y, { epochs: 3 })
+      return net
+    }
+    const net = train(1)
+    const [{ runningMean = [], runningVariance = [] }] = net.weights()
+    for (const c of [0, 1]) {
+      const mean = x.reduce((sum, row) => sum + row[c], 0) / rows
+      const variance = x.reduce((sum, row) => sum + (row[c] - mean) ** 2, 0) / (rows - 1)
+      t.ok(Math.abs(runningMean[c] - mean) < 1e-5 && Math.abs(runningVariance[c] - variance) < 1e-5, `column ${c}`)
+    }
+    for (const threads of [2, 3, 4, 7]) t.strictSame(train(threads).weights(), net.weights(), `${threads} threads`)
+  }),
+)
+
+t.test('batchNorm and a batch of one row', (t) =>
+  onEachBackend(t, (t, backend) => {
+    const build = (momentum = 0.1) =>
+      new FNN({ inputs: 2, layers: [batchNorm({ momentum }), dense(1)], loss: 'mse', seed: 1, ...backend.options })
+    const x = [[1, 2], [3, 5], [4, 1]] // biome-ignore format: three rows
+    const left = build()
+    left.fitSync(x, [1, 2, 3], { epochs: 1, batchSize: 2, shuffle: false })
+    const two = build()
+    two.fitSync(x.slice(0, 2), [1, 2], { epochs: 1 })
+    t.strictSame(left.weights()[0].runningMean, two.weights()[0].runningMean, 'the row left over moves nothing')
+    const net = build()
+    const before = net.weights()
+    for (const fit of [{ batchSize: 1 }, { batchSize: 1, epochs: 2 }])
+      t.throws(() => net.fitSync(x, [1, 2, 3], fit), { code: 'ERR_OPTION', message: /at least 2 rows/ })
+    t.throws(() => new FNN({ layers: [batchNorm(), dense(1)] }).fitSync([[1, 2]], [1]), DownhillError)
+    t.strictSame(net.weights(), before)
+    t.end()
+  }),
+)
+
+t.test('running statistics may be set, and are left where they are not given', async (t) => {
+  const net = new FNN({ inputs: 2, layers: [batchNorm(), dense(1)], loss: 'mse', dtype: 'float64' })
+  const [norm, last] = net.weights()
+  net.setWeights([{ ...norm, runningMean: [1, 2], runningVariance: [3, 4] }, last])
+  net.setWeights([{ weights: [[1, 1]], bias: [0, 0] }, last])
+  t.strictSame(net.weights()[0].runningMean, Float64Array.of(1, 2))
+  const [[w1], [w2]] = [last.weights.data.subarray(0, 1), last.weights.data.subarray(1)]
+  const [out] = net.predict([[5, 6]]) as Float64Array
+  t.ok(Math.abs(out - (w1 * (4 / Math.sqrt(3 + 1e-5)) + w2 * (4 / Math.sqrt(4 + 1e-5)))) < 1e-12)
+  t.equal(net.gradients([[1, 2]], [1]).layers[0].runningMean, undefined)
+})
+
 t.test('a summary says what a layer is', async (t) => {
-  const layers = [dense(4), layerNorm(), activation('relu'), prelu({ shared: true }), dense(2)]
+  const layers = [
+    dense(4),
+    layerNorm(),
+    activation('relu'),
+    prelu({ shared: true }),
+    dense(2, 'linear', { frozen: true }),
+  ]
   t.equal(
     new FNN({ inputs: 3, layers, loss: 'mse', backend: 'typescript' }).summary(),
-    `   layer       shape                parameters
-1  dense       3 → 4  linear                16
-2  layerNorm   4 → 4                         8
-3  activation  4 → 4  relu                   0
-4  prelu       4 → 4  shared slope           1
-5  dense       4 → 2  linear                10
+    `   layer       shape                  parameters
+1  dense       3 → 4  linear                  16
+2  layerNorm   4 → 4                           8
+3  activation  4 → 4  relu                     0
+4  prelu       4 → 4  shared slope             1
+5  dense       4 → 2  linear, frozen          10
 
-35 parameters, loss mse (mean), on the typescript backend`,
+35 parameters, 10 of them frozen, loss mse (mean), on the typescript backend`,
   )
 })
 

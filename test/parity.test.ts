@@ -371,7 +371,8 @@ t.test('the gradient of each case is that of its loss, masks and penalty in it',
     const plan = planOf(row, on.dtype, sgd())
     const loaded = new Loaded(on, row, plan)
     const start = Float64Array.from(startOf(row))
-    const direction = Float64Array.from(scatter(start.length, row.seed, 9))
+    // Along all that has a gradient: not along running statistics.
+    const direction = Float64Array.from(scatter(start.length, row.seed, 9)).fill(0, plan.gradients.length)
     /** Loss at `start + h·direction`, over all rows, by a step that moves nothing; it leaves the gradient behind. */
     const lossAt = (h: number): number => {
       loaded.engine.write(

@@ -1,5 +1,5 @@
 /**
- * What an operation is prepared with and called with.
+ * What an operation is prepared with and called with, and the numbers at which weights stop.
  */
 import type { Floats, InstructionOf, OpName, Table } from '../plan/plan'
 
@@ -40,3 +40,13 @@ export interface Memory {
 
 export type Operation = (context: Context) => void
 export type Prepare<K extends OpName> = (instruction: InstructionOf<K>, memory: Memory) => Operation
+
+/** The largest number of a kind of float. */
+export function largestIn(values: Floats): number {
+  return values instanceof Float64Array ? Number.MAX_VALUE : (2 - 2 ** -23) * 2 ** 127
+}
+
+/** Weights stay finite where an update of a finite gradient would not be: the loss shows it at the next step. */
+export function within(largest: number, v: number): number {
+  return v > largest ? largest : v < -largest ? -largest : v
+}

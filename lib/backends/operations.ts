@@ -10,7 +10,7 @@ import { LOSS_KERNELS } from '../losses'
 import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey } from '../plan/plan'
 import { maskBits, maskKey } from '../random'
 import { nadamWeights } from '../step-form'
-import type { Context, Memory, Operation, Prepare } from './context'
+import { type Context, largestIn, type Memory, type Operation, type Prepare, within } from './context'
 import {
   affine,
   affineGradInput,
@@ -319,16 +319,6 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
       for (let i = 0; i < n; i++) vw[i] = within(largest, vw[i] - learningRate * vg[i])
     }
   },
-}
-
-/** The largest number of a kind of float. */
-function largestIn(values: Floats): number {
-  return values instanceof Float64Array ? Number.MAX_VALUE : (2 - 2 ** -23) * 2 ** 127
-}
-
-/** Weights stay finite where an update of a finite gradient would not be: the loss shows it at the next step. */
-function within(largest: number, v: number): number {
-  return v > largest ? largest : v < -largest ? -largest : v
 }
 
 function rowOf<R>(table: ReadonlyMap<string, R>, name: string | undefined): R {

@@ -6,7 +6,7 @@
  * to the last.
  */
 import type { Floats } from '../plan/plan'
-import type { Memory, Prepare } from './context'
+import { largestIn, type Memory, type Prepare, within } from './context'
 
 // ---------------------------------------------------------------------------------------------------- sums over rows
 
@@ -31,6 +31,7 @@ interface Groups {
 }
 
 const rowsOf = (rows: number, O: number): Groups => ({ count: rows, ahead: O, n: O, apart: 1 })
+const columnsOf = (rows: number, O: number): Groups => ({ count: O, ahead: 1, n: rows, apart: O })
 
 /** The mean of `term` over the entries of a group that begins at `from`. */
 function meanOf({ n, apart }: Groups, from: number, term: (i: number) => number): number {
@@ -39,15 +40,24 @@ function meanOf({ n, apart }: Groups, from: number, term: (i: number) => number)
   return sum / n
 }
 
-/** s = 1/√(var x + ε), y = s·(x − mean x); Ioffe & Szegedy 2015, Ba et al. 2016. */
-function normalize(x: Floats, y: Floats, s: Floats, groups: Groups, epsilon: number): void {
-  for (let g = 0; g < groups.count; g++) {
+/** Mean and variance of each group: the first two moments about the mean. */
+type Moments = (groups: Groups, g: number) => { mean: number; variance: number }
+
+const momentsOf =
+  (x: Floats): Moments =>
+  (groups, g) => {
     const from = g * groups.ahead
     const mean = meanOf(groups, from, (i) => x[i])
-    const variance = meanOf(groups, from, (i) => (x[i] - mean) ** 2)
+    return { mean, variance: meanOf(groups, from, (i) => (x[i] - mean) ** 2) }
+  }
+
+/** s = 1/√(var x + ε), y = s·(x − mean x); Ioffe & Szegedy 2015, Ba et al. 2016. */
+function normalize(x: Floats, y: Floats, s: Floats | null, groups: Groups, epsilon: number, moments: Moments): void {
+  for (let g = 0; g < groups.count; g++) {
+    const { mean, variance } = moments(groups, g)
     const scale = 1 / Math.sqrt(variance + epsilon)
-    for (let k = 0, i = from; k < groups.n; k++, i += groups.apart) y[i] = scale * (x[i] - mean)
-    s[g] = scale
+    for (let k = 0, i = g * groups.ahead; k < groups.n; k++, i += groups.apart) y[i] = scale * (x[i] - mean)
+    if (s) s[g] = scale
   }
 }
 
@@ -104,6 +114,12 @@ type UnitOperation =
   | 'normalizeRows'
   | 'normalizeRowsGrad'
   | 'normalizeRowsGradTangent'
+  | 'normalizeColumns'
+  | 'normalizeColumnsGrad'
+  | 'normalizeColumnsGradTangent'
+  | 'normalizeBy'
+  | 'normalizeByGrad'
+  | 'track'
   | 'prelu'
   | 'preluGrad'
   | 'preluGradSlope'
@@ -167,7 +183,7 @@ export const UNIT_OPERATIONS: { readonly [K in UnitOperation]: Prepare<K> } = {
   normalizeRows({ x, y, s, O, epsilon }, memory) {
     const [vx, vy] = views(memory, O, x, y)
     const [vs] = views(memory, 1, s)
-    return ({ rows }) => normalize(vx, vy, vs, rowsOf(rows, O), epsilon)
+    return ({ rows }) => normalize(vx, vy, vs, rowsOf(rows, O), epsilon, momentsOf(vx))
   },
 
   normalizeRowsGrad({ y, s, dy, dx, O }, memory) {
@@ -180,6 +196,63 @@ export const UNIT_OPERATIONS: { readonly [K in UnitOperation]: Prepare<K> } = {
     const [vy, vRx, vdy, vRdy, vRdx] = views(memory, O, y, Rx, dy, Rdy, Rdx)
     const [vs] = views(memory, 1, s)
     return ({ rows }) => normalizeGradTangent(vy, vs, vRx, vdy, vRdy, vRdx, rowsOf(rows, O))
+  },
+
+  normalizeColumns({ x, y, s, mean, variance, oldMean, oldVariance, O, epsilon }, memory) {
+    const [vx, vy] = views(memory, O, x, y)
+    const [vs, vmean, vvariance, vold, voldVariance] = [s, mean, variance, oldMean, oldVariance].map((at) =>
+      memory.view(at, O),
+    )
+    const ofBatch = momentsOf(vx)
+    return ({ rows }) =>
+      normalize(vx, vy, vs, columnsOf(rows, O), epsilon, (groups, o) => {
+        const isAlone = rows === 1
+        const moments = isAlone ? { mean: vold[o], variance: voldVariance[o] } : ofBatch(groups, o)
+        vmean[o] = moments.mean
+        vvariance[o] = isAlone ? moments.variance : (moments.variance * rows) / (rows - 1)
+        return moments
+      })
+  },
+
+  normalizeColumnsGrad({ y, s, dy, dx, O }, memory) {
+    const [vy, vdy, vdx] = views(memory, O, y, dy, dx)
+    const vs = memory.view(s, O)
+    return ({ rows }) => {
+      if (rows > 1) normalizeGrad(vy, vs, vdy, vdx, columnsOf(rows, O))
+      else for (let o = 0; o < O; o++) vdx[o] = vs[o] * vdy[o]
+    }
+  },
+
+  normalizeColumnsGradTangent({ y, s, Rx, dy, Rdy, Rdx, O }, memory) {
+    const [vy, vRx, vdy, vRdy, vRdx] = views(memory, O, y, Rx, dy, Rdy, Rdx)
+    const vs = memory.view(s, O)
+    return ({ rows }) => {
+      if (rows > 1) normalizeGradTangent(vy, vs, vRx, vdy, vRdy, vRdx, columnsOf(rows, O))
+      else for (let o = 0; o < O; o++) vRdx[o] = vs[o] * vRdy[o]
+    }
+  },
+
+  normalizeBy({ x, mean, variance, y, O, epsilon }, memory) {
+    const [vx, vy] = views(memory, O, x, y)
+    const [vmean, vvariance] = [memory.view(mean, O), memory.view(variance, O)]
+    return ({ rows }) =>
+      normalize(vx, vy, null, columnsOf(rows, O), epsilon, (_, o) => ({ mean: vmean[o], variance: vvariance[o] }))
+  },
+
+  normalizeByGrad({ dy, variance, dx, O, epsilon }, memory) {
+    const [vdy, vdx] = views(memory, O, dy, dx)
+    const vvariance = memory.view(variance, O)
+    return ({ rows }) => {
+      for (let i = 0; i < rows * O; i++) vdx[i] = vdy[i] / Math.sqrt(vvariance[i % O] + epsilon)
+    }
+  },
+
+  track({ x, to, n, rate }, memory) {
+    const [vx, vto] = [memory.view(x, n), memory.view(to, n)]
+    const largest = largestIn(vto)
+    return () => {
+      for (let i = 0; i < n; i++) vto[i] = within(largest, vto[i] + rate * (vx[i] - vto[i]))
+    }
   },
 
   prelu({ x, a, y, O, A }, memory) {

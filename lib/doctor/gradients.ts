@@ -126,7 +126,7 @@ export async function checkGradients(
 }
 
 function rowsFor({ layout }: Network): number {
-  return Math.max(LEAST_ROWS, Math.min(MOST_ROWS, Math.floor(MOST_WORK / layout.trainable.length)))
+  return Math.max(LEAST_ROWS, Math.min(MOST_ROWS, Math.floor(MOST_WORK / layout.parameters.length)))
 }
 
 function readEntries(value: unknown): number {
@@ -156,7 +156,7 @@ async function checkDifferences(
   const turns = new Turns()
   const tensors: TensorComparison[] = []
   try {
-    for (const [i, { layer, tensor }] of namedTensors(exact.layout).entries()) {
+    for (const [i, { layer, name, tensor }] of namedTensors(exact.layout).entries()) {
       const found: (Pair & { share: number })[] = []
       const chosen = sample(tensor.spec.rows * tensor.spec.columns, entries, random(seed, 'sample', i + 1))
       for (const index of chosen) {
@@ -171,7 +171,7 @@ async function checkDifferences(
       )
       tensors.push({
         layer,
-        tensor: tensor.spec.name,
+        tensor: name,
         ok: found.every(({ share }) => share <= 1),
         relativeError: relativeError(
           found.map(({ ours }) => ours),

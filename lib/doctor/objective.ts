@@ -12,13 +12,13 @@ interface Penalised {
 }
 
 export function hasPenalty({ layout, model }: Penalised): boolean {
-  return layout.tensors.some((tensor) => penaltyOf(tensor, model) > 0)
+  return layout.trained.some((tensor) => penaltyOf(tensor, model) > 0)
 }
 
 /** Σ ½λw² at `parameters`. */
 export function penaltyAt({ layout, model }: Penalised, parameters: Floats): number {
   let penalty = 0
-  for (const tensor of layout.tensors) {
+  for (const tensor of layout.trained) {
     const lambda = penaltyOf(tensor, model)
     if (lambda === 0) continue
     let squares = 0
@@ -30,7 +30,7 @@ export function penaltyAt({ layout, model }: Penalised, parameters: Floats): num
 
 /** gradient += λw. Returns it. */
 export function addPenaltyGradient({ layout, model }: Penalised, parameters: Floats, gradient: Floats): Floats {
-  for (const tensor of layout.tensors) {
+  for (const tensor of layout.trained) {
     const lambda = penaltyOf(tensor, model)
     if (lambda === 0) continue
     const [w, dw] = [tensorIn(parameters, tensor), tensorIn(gradient, tensor)]

@@ -165,9 +165,12 @@ function toNumber(value: unknown): number {
 // ---------------------------------------------------------------------------------------------------- gradients
 
 /** Tensors in the order in which `weights()` shows them, with their layer's place in that list. */
-export function namedTensors(layout: Layout): { layer: number; tensor: Tensor }[] {
+export function namedTensors(layout: Layout): { layer: number; name: 'weights' | 'bias'; tensor: Tensor }[] {
   return parameterised(layout).flatMap(({ tensors }, layer) =>
-    tensors.flatMap((tensor) => (tensor.spec.role === 'kept' ? [] : [{ layer, tensor }])),
+    (['weights', 'bias'] as const).flatMap((name) => {
+      const tensor = tensors.find(({ spec }) => spec.name === name)
+      return tensor ? [{ layer, name, tensor }] : []
+    }),
   )
 }
 
@@ -184,8 +187,8 @@ export function compareGradients(
 ): { tensors: TensorComparison[]; orientation: Orientation } {
   const rounded = network.dtype === 'float32' ? network.gradient(table).gradient : gradient
   const hold = (reference: Floats): Held => {
-    const sites = namedTensors(exact.layout).flatMap(({ layer, tensor }) => {
-      const { name, rows: I, columns: O } = tensor.spec
+    const sites = namedTensors(exact.layout).flatMap(({ layer, name, tensor }) => {
+      const { rows: I, columns: O } = tensor.spec
       const numbers = given[layer]?.[name]
       if (numbers === undefined) return []
       const isFloat32 = numbers.values.every((value) => Math.fround(value) === value)
@@ -202,8 +205,7 @@ export function compareGradients(
   const ofObjective = hasPenalty(exact) && hold(addPenaltyGradient(exact, exact.parameters, gradient.slice()))
   const held = ofObjective && ofObjective.agreeing > ofLoss.agreeing ? ofObjective : ofLoss
   const evidence = evidenceOf(exact, table)
-  const tensors = namedTensors(exact.layout).map(({ layer, tensor }): TensorComparison => {
-    const { name } = tensor.spec
+  const tensors = namedTensors(exact.layout).map(({ layer, name, tensor }): TensorComparison => {
     const size = tensor.spec.rows * tensor.spec.columns
     const suspect = held.suspects.find((other) => other.layer === layer && other.name === name)
     const place = { layer, tensor: name }

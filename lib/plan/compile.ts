@@ -7,10 +7,10 @@
  * is an optimizer alone. A plan holds those that were asked for. Each program lays its activations into the same workspace from its start, since none
  * keeps anything there from one step to the next; but for what `linearize` leaves to `curvature`.
  */
-import { layerRow, outputActivation, type TensorSpec } from '../layers'
+import { layerRow, outputActivation, type TensorName } from '../layers'
 import { type LossSpec, placeLoss } from '../losses'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
-import { type Layout, layOut, type Model, penaltyOf } from './layout'
+import { type Layout, layOut, type Model, nothingToTrain, penaltyOf } from './layout'
 import { align, type Dtype, type Instruction, type Plan, type Program, type ProgramName, type Range } from './plan'
 import {
   type Emitted,
@@ -54,7 +54,12 @@ export function compile(model: Model, options: CompileOptions): Plan {
     at: at + length,
     length: vectors * trainable.length,
   })
-  const gradients = behind(layout.parameters, Number(wants('train', 'gradient', 'linearize', 'update')))
+  // Of frozen layers nobody but `gradient` wants one.
+  const { length: differentiable } = wants('gradient') ? layout.differentiable : trainable
+  const gradients: Range = {
+    at: layout.parameters.length,
+    length: wants('train', 'gradient', 'linearize', 'update') ? differentiable : 0,
+  }
   const state = behind(
     gradients,
     options.optimizer ? optimizerRow(options.optimizer).stateVectors(options.optimizer.settings) : 0,
@@ -107,20 +112,34 @@ interface Site {
   readonly curvature: Range
 }
 
+/** Programs whose loss is the objective that training descends. */
+const AS_TRAINED: readonly ProgramName[] = ['train', 'objective', 'linearize', 'curvature']
+
 interface Collector extends Emitter {
   readonly instructions: Instruction[]
+  /** What a step does when it is made. */
+  readonly afterwards: Instruction[]
   /** End of the highest range allocated. */
   end(): number
 }
 
 function emitterAt(workspace: number, { capacity }: CompileOptions, name: ProgramName): Collector {
   const instructions: Instruction[] = []
+  const afterwards: Instruction[] = []
   let end = workspace
   return {
     isTraining: name === 'train',
+    takesBatch: AS_TRAINED.includes(name),
     keepsDeltas: name === 'linearize' || name === 'curvature',
     instructions,
+    afterwards,
     emit: (instruction) => instructions.push(instruction),
+    emitAfterwards: (instruction) => afterwards.push(instruction),
+    reserve(floats) {
+      const at = end
+      end += align(floats)
+      return at
+    },
     allocate(columns) {
       const at = end
       end += align(columns * capacity)
@@ -130,7 +149,7 @@ function emitterAt(workspace: number, { capacity }: CompileOptions, name: Progra
   }
 }
 
-const NOWHERE: Place = { W: -1, b: -1 }
+const NOWHERE: Place = { W: -1, b: -1, mean: -1, variance: -1 }
 const NO_PARAMETERS: StageParameters = { value: NOWHERE, gradient: NOWHERE, tangent: NOWHERE, curvature: NOWHERE }
 
 /** The way there, through all stages but, where the loss takes its place, the output activation; which is returned. */
@@ -149,11 +168,11 @@ function emitForward(site: Site, to: Collector, gradients: Range | null = null):
   const stages: { stage: Stage; parameters: StageParameters }[] = []
   for (const [index, { spec, inputs, tensors }] of layout.layers.entries()) {
     const within = (block: Range | null): Place => {
-      const find = (name: TensorSpec['name']): number => {
+      const find = (name: TensorName): number => {
         const tensor = tensors.find(({ spec }) => spec.name === name)
-        return block === null || tensor === undefined ? -1 : block.at + tensor.at
+        return block === null || tensor === undefined || tensor.at >= block.length ? -1 : block.at + tensor.at
       }
-      return { W: find('weights'), b: find('bias') }
+      return { W: find('weights'), b: find('bias'), mean: find('runningMean'), variance: find('runningVariance') }
     }
     const parameters: StageParameters = {
       value: within(layout.parameters),
@@ -168,8 +187,14 @@ function emitForward(site: Site, to: Collector, gradients: Range | null = null):
   if (held) stages.pop()
   const emitted: Emitted[] = []
   let input: Input = { x, width: model.inputs, isKept: false }
+  // A frozen layer is passed by where its gradient is not asked for.
+  const isWanted = ({ gradient, value }: StageParameters): boolean =>
+    gradients ? gradient.W >= 0 : value.W < layout.trainable.length
   for (const { stage, parameters } of stages) {
-    const { y, width, keepsOutput = false } = emitted[emitted.push(emitStage(stage, input, parameters, to)) - 1]
+    const step = emitStage(stage, input, parameters, to)
+    const hasParameters = step.hasParameters && isWanted(parameters)
+    emitted.push({ ...step, hasParameters })
+    const { y, width, keepsOutput = false } = step
     input = { x: y, width, isKept: keepsOutput }
   }
   return { emitted, z: input.x, width: input.width, held }
@@ -210,6 +235,7 @@ function emitPass(site: Site, to: Collector, gradients: Range | null): Pass {
   const dz = to.allocate(width)
   const loss = emitLoss(site, to, forward, dz)
   const first = firstWithParameters(emitted)
+  if (first < 0) throw nothingToTrain()
   const deltas: number[] = []
   let dy = dz
   for (let i = emitted.length - 1; i >= first; i--) {
@@ -275,7 +301,7 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
   train(site, to) {
     emitPass(site, to, site.gradients)
     const step = [...penalties(site, site.gradients), guard(site), ...account(site)]
-    if (site.options.optimizer) step.push(...update(site))
+    if (site.options.optimizer) step.push(...update(site), ...to.afterwards)
     return { chunk: to.instructions, step }
   },
 
@@ -325,8 +351,8 @@ function penaltyCurvature(site: Site): Instruction[] {
   }))
 }
 
-function guard({ gradients }: Site): Instruction {
-  return { op: 'guard', g: gradients.at, n: gradients.length }
+function guard({ gradients, layout }: Site): Instruction {
+  return { op: 'guard', g: gradients.at, n: layout.trainable.length }
 }
 
 /** What the update is made of, where it is more than the gradient: its norm the guard knows. */
@@ -365,7 +391,7 @@ function update({ layout, options, gradients, state }: Site): Instruction[] {
   const weights = layout.trainable
   return optimizerRow(options.optimizer).passes(options.optimizer.settings, {
     weights,
-    gradients,
+    gradients: { at: gradients.at, length: weights.length },
     state: (i) => state.at + i * weights.length,
   })
 }

@@ -1,6 +1,6 @@
 /**
  * The layout: which tensors a model has and where they stand in the parameter block: weights first, then biases, then
- * what is kept but not trained.
+ * those of frozen layers, then what is kept but has no gradient.
  *
  * The order of the list is the order of the layers, which is the order users see; the order in memory is by role, so
  * that penalties and saving are few ranges. Everything here depends on the layers alone, not on data or optimizer.
@@ -45,8 +45,10 @@ export interface Layout {
   readonly tensors: readonly Tensor[]
   /** Those of them that have a gradient and are changed by it. */
   readonly trained: readonly Tensor[]
-  /** Weights, then biases: what is trained. */
+  /** Weights, then biases: what is trained. The gradient vector mirrors it. */
   readonly trainable: Range
+  /** That, and what is frozen behind it: all that has a gradient. */
+  readonly differentiable: Range
   /** The whole block. */
   readonly parameters: Range
 }
@@ -58,8 +60,14 @@ export function outputsOf(model: Model): number {
 /** Offsets are 32-bit integers on the other side of the border. */
 const MOST_PARAMETERS = 2 ** 31 - 1
 
-/** The order in memory. */
-const ROLES: readonly TensorRole[] = ['weights', 'bias', 'kept']
+/** The order in memory: what is trained, what could be, and the rest. */
+const ORDER: readonly { readonly role: TensorRole; readonly isFrozen: boolean | null }[] = [
+  { role: 'weights', isFrozen: false },
+  { role: 'bias', isFrozen: false },
+  { role: 'weights', isFrozen: true },
+  { role: 'bias', isFrozen: true },
+  { role: 'kept', isFrozen: null },
+]
 
 /** @throws ERR_OPTION for more parameters than can be addressed */
 export function layOut(model: Model): Layout {
@@ -73,15 +81,17 @@ export function layOut(model: Model): Layout {
     width = outputs
   }
   let at = 0
-  let trained = 0
+  let [trained, differentiable] = [0, 0]
   const places = new Map<TensorSpec, number>()
-  for (const role of ROLES) {
-    for (const tensor of sized.flatMap(({ tensors }) => tensors)) {
-      if (tensor.role !== role) continue
-      places.set(tensor, at)
-      at += align(tensor.rows * tensor.columns)
-    }
-    if (role !== 'kept') trained = at
+  for (const { role, isFrozen } of ORDER) {
+    for (const { spec, tensors } of sized)
+      for (const tensor of tensors) {
+        if (tensor.role !== role || (isFrozen !== null && isFrozen !== isFrozenLayer(spec))) continue
+        places.set(tensor, at)
+        at += align(tensor.rows * tensor.columns)
+      }
+    if (isFrozen === false) trained = at
+    if (isFrozen !== null) differentiable = at
   }
   if (at > MOST_PARAMETERS)
     throw new DownhillError('ERR_OPTION', `Expected at most ${MOST_PARAMETERS} parameters but these sizes make ${at}.`)
@@ -95,8 +105,18 @@ export function layOut(model: Model): Layout {
     tensors,
     trained: tensors.filter((tensor) => tensor.at < trained),
     trainable: { at: 0, length: trained },
+    differentiable: { at: 0, length: differentiable },
     parameters: { at: 0, length: at },
   }
+}
+
+function isFrozenLayer(spec: LayerSpec): boolean {
+  return 'frozen' in spec && spec.frozen === true
+}
+
+/** Of a model whose every parameter is frozen, or that has none. */
+export function nothingToTrain(): DownhillError {
+  return new DownhillError('ERR_STATE', 'Expected a layer to train, but none has parameters that are not frozen.')
 }
 
 /** The layers that have tensors: those that `weights()` lists, in its order. */

@@ -118,6 +118,33 @@ export const OPS = {
     operands: ['y', 's', 'Rx', 'dy', 'Rdy', 'Rdx', 'O'],
     synopsis: 'Rdx = J·Rdy + RJ·dy with J·v = s·(v − mean v − y·mean(v ⊙ y)), over each row   (Rdx may be Rdy)',
   },
+  normalizeColumns: {
+    scope: 'chunk',
+    operands: ['x', 'y', 's', 'mean', 'variance', 'oldMean', 'oldVariance', 'O', 'epsilon'],
+    synopsis:
+      'mean = Σ_b x/B;  s = 1/√(Σ_b (x − mean)²/B + ε);  y = s·(x − mean);  variance = Σ_b (x − mean)²/(B − 1)   ' +
+      '(B = 1: mean and variance are the old ones, s = 1/√(variance + ε))',
+  },
+  normalizeColumnsGrad: {
+    scope: 'chunk',
+    operands: ['y', 's', 'dy', 'dx', 'O'],
+    synopsis: 'dx = s·(dy − mean dy − y·mean(dy ⊙ y)), means down each column   (B = 1: dx = s·dy; dx may be dy)',
+  },
+  normalizeColumnsGradTangent: {
+    scope: 'chunk',
+    operands: ['y', 's', 'Rx', 'dy', 'Rdy', 'Rdx', 'O'],
+    synopsis: 'Rdx = J·Rdy + RJ·dy, J as in normalizeRowsGradTangent, down each column   (Rdx may be Rdy)',
+  },
+  normalizeBy: {
+    scope: 'chunk',
+    operands: ['x', 'mean', 'variance', 'y', 'O', 'epsilon'],
+    synopsis: 'y = (x − mean)/√(variance + ε), of each unit',
+  },
+  normalizeByGrad: {
+    scope: 'chunk',
+    operands: ['dy', 'variance', 'dx', 'O', 'epsilon'],
+    synopsis: 'dx = dy/√(variance + ε)   (dx may be dy)',
+  },
   prelu: {
     scope: 'chunk',
     operands: ['x', 'a', 'y', 'O', 'A'],
@@ -208,6 +235,11 @@ export const OPS = {
     operands: ['w', 'n', 'lambda'],
     synopsis: 'w −= learningRate·lambda·w, at most ±the largest float',
   },
+  track: {
+    scope: 'step',
+    operands: ['x', 'to', 'n', 'rate'],
+    synopsis: 'to += rate·(x − to), at most ±the largest float',
+  },
   descend: { scope: 'step', operands: ['w', 'g', 'n'], synopsis: 'w −= learningRate·g, at most ±the largest float' },
 } as const satisfies Record<string, OpRow>
 
@@ -272,7 +304,7 @@ export type ProgramName =
 
 /**
  * A compiled model. The arena is `parameters | gradients | state | tangent | curvature | workspace`: the parameters
- * (weights, then biases, each tensor aligned, then what is kept but not trained) come first, so that several engines can
+ * (weights, then biases, each tensor aligned, then those of frozen layers, then what is kept but has no gradient) come first, so that several engines can
  * share that block. All but the last are laid out alike, float by float; those that no program needs are empty.
  */
 export interface Plan {

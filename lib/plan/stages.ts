@@ -17,14 +17,26 @@ export type Stage =
   | { readonly kind: 'prelu'; readonly slopes: number }
   | { readonly kind: 'scale' }
   | { readonly kind: 'normalizeRows'; readonly epsilon: number }
+  | {
+      readonly kind: 'normalizeColumns'
+      readonly momentum: number
+      readonly epsilon: number
+      readonly isFrozen: boolean
+    }
 
 /** What a stage may ask of the compiler. */
 export interface Emitter {
   /** Whether this is a training pass (masks on). */
   readonly isTraining: boolean
+  /** Whether statistics are those of the batch, as in training; else the running ones. */
+  readonly takesBatch: boolean
   /** Whether tangents will be taken of this pass, so that every dy must outlive its use. */
   readonly keepsDeltas: boolean
   emit(instruction: Instruction): void
+  /** Pushes what a step does once it is sure to be made. */
+  emitAfterwards(instruction: Instruction): void
+  /** Offset of a fresh range of so many floats, however many rows there are. */
+  reserve(floats: number): number
   /** Offset of a fresh range of `columns` floats a row. */
   allocate(columns: number): number
 }
@@ -37,16 +49,18 @@ export interface Input {
   readonly isKept: boolean
 }
 
-/** Weights and bias of the layer a stage belongs to, by offset; −1 where absent. */
+/** Tensors of the layer a stage belongs to, by offset; −1 where absent. */
 export interface Place {
   readonly W: number
   readonly b: number
+  readonly mean: number
+  readonly variance: number
 }
 
 /** The same place in each block that is laid out as the parameters are. */
 export interface StageParameters {
   readonly value: Place
-  /** W −1: nobody wants it. */
+  /** W −1: nobody wants it, or the layer is frozen; so also in the next two. */
   readonly gradient: Place
   readonly tangent: Place
   readonly curvature: Place
@@ -66,7 +80,7 @@ export interface Emitted {
   /** The way back reads the output. */
   readonly keepsOutput?: boolean
   /** Nothing before the first stage that has any needs a gradient. */
-  readonly hasParameters?: true
+  readonly hasParameters?: boolean
   /** Pushes the way back. `wantsInput`: whether anybody needs dx. */
   back(to: Emitter, dy: number, wantsInput: boolean): number
   /** Pushes the tangent of the way there; offset of Ry from that of Rx, −1 for one that is zero. */
@@ -104,16 +118,20 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
         return dx
       },
       tangent(along, Rx) {
+        const isFrozen = tangent.W < 0
+        if (isFrozen && Rx < 0) return -1
         const Ry = along.allocate(O)
-        along.emit({ op: 'affineTangent', x, Rx, W, RW: tangent.W, Rb: tangent.b, Ry, I, O })
+        if (isFrozen) along.emit({ op: 'affine', x: Rx, W, b: -1, y: Ry, I, O })
+        else along.emit({ op: 'affineTangent', x, Rx, W, RW: tangent.W, Rb: tangent.b, Ry, I, O })
         return Ry
       },
       backTangent(back, { Rx, dy, Rdy }, wantsInput) {
         const { W: RdW, b: Rdb } = curvature
-        back.emit({ op: 'affineGradWeightsTangent', x, Rx, dy, Rdy, RdW, Rdb, I, O })
+        if (RdW >= 0) back.emit({ op: 'affineGradWeightsTangent', x, Rx, dy, Rdy, RdW, Rdb, I, O })
         if (!wantsInput) return -1
         const Rdx = back.allocate(I)
-        back.emit({ op: 'affineGradInputTangent', dy, Rdy, W, RW: tangent.W, Rdx, I, O })
+        if (tangent.W < 0) back.emit({ op: 'affineGradInput', dy: Rdy, W, dx: Rdx, I, O })
+        else back.emit({ op: 'affineGradInputTangent', dy, Rdy, W, RW: tangent.W, Rdx, I, O })
         return Rdx
       },
     }
@@ -185,14 +203,18 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
         return dx
       },
       tangent(along, Rx) {
+        const isFrozen = tangent.W < 0
+        if (isFrozen && Rx < 0) return -1
         const Ry = along.allocate(O)
-        along.emit({ op: 'preluTangent', x, Rx, a, Ra: tangent.W, Ry, O, A })
+        if (isFrozen) along.emit({ op: 'preluGrad', x, a, dy: Rx, dx: Ry, O, A })
+        else along.emit({ op: 'preluTangent', x, Rx, a, Ra: tangent.W, Ry, O, A })
         return Ry
       },
       backTangent(back, { Rx, dy, Rdy }, wantsInput) {
-        back.emit({ op: 'preluGradSlopeTangent', x, Rx, dy, Rdy, Rda: curvature.W, O, A })
+        if (curvature.W >= 0) back.emit({ op: 'preluGradSlopeTangent', x, Rx, dy, Rdy, Rda: curvature.W, O, A })
         if (!wantsInput) return -1
-        back.emit({ op: 'preluGradTangent', x, a, Ra: tangent.W, dy, Rdy, Rdx: Rdy, O, A })
+        if (tangent.W < 0) back.emit({ op: 'preluGrad', x, a, dy: Rdy, dx: Rdy, O, A })
+        else back.emit({ op: 'preluGradTangent', x, a, Ra: tangent.W, dy, Rdy, Rdx: Rdy, O, A })
         return Rdy
       },
     }
@@ -214,14 +236,19 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
         return dx
       },
       tangent(along, Rx) {
+        const isFrozen = tangent.W < 0
+        if (isFrozen && Rx < 0) return -1
         const Ry = along.allocate(O)
-        along.emit({ op: 'scaleTangent', x, Rx, g, Rg: tangent.W, Rb: tangent.b, Ry, O })
+        if (isFrozen) along.emit({ op: 'scaleGradInput', dy: Rx, g, dx: Ry, O })
+        else along.emit({ op: 'scaleTangent', x, Rx, g, Rg: tangent.W, Rb: tangent.b, Ry, O })
         return Ry
       },
       backTangent(back, { Rx, dy, Rdy }, wantsInput) {
-        back.emit({ op: 'scaleGradTangent', x, Rx, dy, Rdy, Rdg: curvature.W, Rdb: curvature.b, O })
+        const { W: Rdg, b: Rdb } = curvature
+        if (Rdg >= 0) back.emit({ op: 'scaleGradTangent', x, Rx, dy, Rdy, Rdg, Rdb, O })
         if (!wantsInput) return -1
-        back.emit({ op: 'scaleGradInputTangent', dy, Rdy, g, Rg: tangent.W, Rdx: Rdy, O })
+        if (tangent.W < 0) back.emit({ op: 'scaleGradInput', dy: Rdy, g, dx: Rdy, O })
+        else back.emit({ op: 'scaleGradInputTangent', dy, Rdy, g, Rg: tangent.W, Rdx: Rdy, O })
         return Rdy
       },
     }
@@ -242,6 +269,57 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
       tangent: (along, Rx) => (Rx < 0 ? -1 : jacobian(along, Rx, along.allocate(O))),
       backTangent(back, { Rx, dy, Rdy }) {
         back.emit({ op: 'normalizeRowsGradTangent', y, s, Rx, dy, Rdy, Rdx: Rdy, O })
+        return Rdy
+      },
+    }
+  },
+
+  // By the batch it is as normalizeRows, down the columns; by running statistics it is linear.
+  normalizeColumns({ momentum, epsilon, isFrozen }, { x, width: O }, { value: { mean, variance } }, to) {
+    const y = to.allocate(O)
+    if (isFrozen || !to.takesBatch) {
+      to.emit({ op: 'normalizeBy', x, mean, variance, y, O, epsilon })
+      const scale = (on: Emitter, v: number, product: number): number => {
+        on.emit({ op: 'normalizeByGrad', dy: v, variance, dx: product, O, epsilon })
+        return product
+      }
+      return {
+        y,
+        width: O,
+        back: (back, dy) => scale(back, dy, back.keepsDeltas ? back.allocate(O) : dy),
+        tangent: (along, Rx) => (Rx < 0 ? -1 : scale(along, Rx, along.allocate(O))),
+        backTangent: (back, { Rdy }) => scale(back, Rdy, Rdy),
+      }
+    }
+    const [s, batchMean, batchVariance] = [to.reserve(O), to.reserve(O), to.reserve(O)]
+    to.emit({
+      op: 'normalizeColumns',
+      x,
+      y,
+      s,
+      mean: batchMean,
+      variance: batchVariance,
+      oldMean: mean,
+      oldVariance: variance,
+      O,
+      epsilon,
+    })
+    if (to.isTraining) {
+      to.emitAfterwards({ op: 'track', x: batchMean, to: mean, n: O, rate: momentum })
+      to.emitAfterwards({ op: 'track', x: batchVariance, to: variance, n: O, rate: momentum })
+    }
+    const jacobian = (on: Emitter, v: number, product: number): number => {
+      on.emit({ op: 'normalizeColumnsGrad', y, s, dy: v, dx: product, O })
+      return product
+    }
+    return {
+      y,
+      width: O,
+      keepsOutput: true,
+      back: (back, dy) => jacobian(back, dy, back.keepsDeltas ? back.allocate(O) : dy),
+      tangent: (along, Rx) => (Rx < 0 ? -1 : jacobian(along, Rx, along.allocate(O))),
+      backTangent(back, { Rx, dy, Rdy }) {
+        back.emit({ op: 'normalizeColumnsGradTangent', y, s, Rx, dy, Rdy, Rdx: Rdy, O })
         return Rdy
       },
     }
