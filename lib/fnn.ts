@@ -291,24 +291,25 @@ export class FNN<L extends Label = Label> {
             return encodeCheckpoint(model, readParameters(parameters, network.layout), { snapshot, ...description })
           })
         : null
-    const firstStep = snapshot?.firstStep ?? carried?.steps ?? 0
-    const watches: Watch[] = []
-    if (!carried) watches.push(startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder }))
-    if (settings.ledger)
-      watches.push(ledgerWatch({ network, engine, data, table, batch, settings, firstStep, seed: this.seed, recorder }))
     const line =
       settings.progress && isSeen(process.stderr)
         ? new ProgressLine(settings.epochs, table.rows, Math.ceil(table.rows / batch))
         : null
-    const job: Job = {
+    const source = {
       settings,
-      isAsync,
       data,
       batch,
       seed: this.seed,
-      firstStep,
+      firstStep: snapshot?.firstStep ?? carried?.steps ?? 0,
       since: snapshot?.since ?? carried?.since ?? this.#epochs,
       firstEpoch: snapshot?.firstEpoch ?? this.#epochs,
+    }
+    const watches: Watch[] = []
+    if (!carried) watches.push(startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder }))
+    if (settings.ledger) watches.push(ledgerWatch({ ...source, network, engine, table, recorder }))
+    const job: Job = {
+      ...source,
+      isAsync,
       validation,
       weights: {
         read: () => engine.read(engine.plan.parameters),
@@ -331,7 +332,8 @@ export class FNN<L extends Label = Label> {
     if (this.#training?.engine !== engine) return
     this.#training = null
     for (const watch of job.watches) watch.close?.()
-    for (const bound of data) bound.release()
+    // A ledger is looked closer at on the data; they go when it goes.
+    for (const bound of data) if (bound !== job.data || !job.settings.ledger) bound.release()
     engine.close()
   }
 

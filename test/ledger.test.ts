@@ -3,6 +3,10 @@
  * from the public API at the weights before and after each step, curvature from differences of gradients, the bending
  * from the integral that it is.
  */
+
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   adam,
   adamw,
@@ -10,6 +14,7 @@ import {
   type DownhillError,
   dense,
   dropout,
+  explainRises,
   type FitOptions,
   FNN,
   type History,
@@ -445,3 +450,117 @@ t.test('of many rows a sample is taken, and of many steps a few', (t) =>
     )
   }),
 )
+
+// ---------------------------------------------------------------------------------------------------- rises
+
+t.test('looked at closer afterwards, by a replay: the same as at once', (t) =>
+  onEachBackend(t, async (t, backend) => {
+    // Large rates, so that there are rises; a state that goes on; masks and an order of rows that must be the same again.
+    const programs: Program[] = [
+      { layers: PLAIN, fit: { learningRate: 30 } },
+      { layers: PLAIN, fit: { optimizer: adam({ beta1: 0.5 }), learningRate: 1 } },
+      { layers: DROPPED, l2: 0.01, fit: { batchSize: 20, optimizer: sgd({ momentum: 0.9 }), learningRate: 2 } },
+    ]
+    for (const program of programs) {
+      const [once, later] = [makeNet(program, backend), makeNet(program, backend)]
+      for (const net of [once, later]) await net.partialFit(x, y, { ...program.fit, epochs: 2 })
+      const all = await once.partialFit(x, y, { ...program.fit, epochs: 12, ledger: 'all' })
+      const kept = await later.partialFit(x, y, { ...program.fit, epochs: 12, ledger: true })
+      const before = weightsOf(later)
+      const { rises = 0, tolerance = 0 } = kept.ledgerNotes ?? {}
+      const seen = await kept.examine(3)
+      t.equal(seen.length, Math.min(3, rises))
+      t.equal(kept.ledgerNotes?.unexamined, rises - seen.length)
+      const largest = (kept.ledger ?? []).filter(({ before, change }) => change > tolerance * before)
+      largest.sort((a, b) => b.change - a.change)
+      t.same(seen, largest.slice(0, 3), 'the largest first')
+      for (const entry of seen) {
+        const { local, bestFraction } = (all.ledger ?? [])[entry.step]
+        const near = { relative: 1e-9, absolute: 1e-9 * entry.before }
+        agree(t, [entry.local?.curvature ?? Number.NaN], [local?.curvature ?? 0], near, `step ${entry.step}`)
+        agree(t, [entry.bestFraction ?? Number.NaN], [bestFraction ?? 0], { absolute: 0.01 }, 'the best point')
+      }
+      await kept.examine(1000)
+      t.equal(kept.ledgerNotes?.unexamined, 0)
+      t.same(await kept.examine(), [], 'nothing is left')
+      t.ok(same(weightsOf(later), before), 'the model is not changed')
+      await t.rejects(kept.examine(0), { code: 'ERR_OPTION' })
+    }
+  }),
+)
+
+/** One weight, from `start`; the rows in their order. */
+const line = (start: number, model: object = {}): FNN =>
+  new FNN({
+    inputs: 1,
+    layers: [dense(1, 'linear', { initializer: constant(start), bias: false })],
+    loss: 'mse',
+    ...FLOAT64.options,
+    ...model,
+  })
+
+t.test('a rise has a cause', async (t) => {
+  const ones = Array.from({ length: 10 }, () => 1)
+  // w² at too high a rate.
+  const [overshoot] = explainRises(line(2).fitSync([1], [0], { epochs: 1, learningRate: 1.25, ledger: 'all' }))
+  t.match(overshoot, { step: 0, epoch: 1, cause: 'overshoot', change: 5 })
+  t.equal(
+    overshoot.says,
+    'step 0: +5.00: first order −20.0, bending +25.0; the best point was 0.40 of the way: overshoot, the step was too long for its own direction.',
+  )
+
+  // The first row of ten pulls the other way.
+  const y = [-9, ...ones.slice(1).map(() => 2)]
+  const fit = { epochs: 1, batchSize: 1, shuffle: false, learningRate: 0.01, ledger: 'all' } as const
+  const [noise] = explainRises(line(0).fitSync(ones, y, fit))
+  t.match(noise, { step: 0, cause: 'noise', says: /noise \+0\.356\).*its batch points uphill/ })
+
+  // Past the lowest point, and still going.
+  const optimizer = sgd({ momentum: 0.9 })
+  const rolled = explainRises(line(2).fitSync([1], [0], { epochs: 12, learningRate: 0.1, optimizer, ledger: true }))
+  t.ok(rolled.filter(({ cause }) => cause === 'momentum').length >= 2)
+  t.ok(
+    rolled.every(({ cause }) => cause === 'momentum' || cause === 'overshoot'),
+    'but for the step across',
+  )
+
+  // The data would have w = −100, the penalty 0; the step goes far enough for the one and too far for the other.
+  const penalised = line(2, { layers: [dense(1, 'linear', { initializer: constant(2), bias: false, l2: 10 })] })
+  const [penalty] = explainRises(penalised.fitSync([0.01], [-1], { epochs: 1, learningRate: 0.21, ledger: true }))
+  t.match(penalty, { step: 0, cause: 'penalty', says: /the data's part fell by 0\.0840/ })
+
+  // Masks alone: the loss is lowest, and a step of what is left of the inputs leads away.
+  const layers = [dropout(0.5), dense(1, 'linear', { initializer: constant(1), bias: false })]
+  const masked = line(1, { layers, seed: 3 })
+  const dropped = explainRises(
+    masked.fitSync([1, 2, 3], [1, 2, 3.01], { epochs: 3, learningRate: 0.05, ledger: 'all' }),
+  )
+  t.equal(dropped[0]?.cause, 'dropout')
+
+  const decayed = line(1).fitSync([1], [1.001], {
+    epochs: 1,
+    learningRate: 0.1,
+    optimizer: adamw({ weightDecay: 1 }),
+    ledger: true,
+  })
+  t.equal(explainRises(decayed)[0]?.cause, 'decay')
+
+  t.same(explainRises(JSON.parse(JSON.stringify(decayed))), explainRises(decayed), 'read back from JSON')
+  t.same(explainRises(line(2).fitSync([1], [0], { epochs: 5, learningRate: 0.1, ledger: true })), [])
+  const bare = line(2).fitSync([1], [0], { epochs: 1 })
+  for (const call of [() => explainRises(bare), () => bare.plotLedger()]) t.throws(call, { code: 'ERR_OPTION' })
+  await t.rejects(bare.examine(), { code: 'ERR_OPTION', message: /train with ledger: true/ })
+})
+
+t.test('the picture: a bar for each step, its terms on each other, the change as a line', async (t) => {
+  const program = PROGRAMS['momentum, batches, l2']
+  const history = makeNet(program, FLOAT64).fitSync(x, y, { ...program.fit, epochs: 4, ledger: 'all' })
+  const path = join(mkdtempSync(join(tmpdir(), 'downhill-')), 'ledger.svg')
+  t.equal(history.plotLedger(path), path)
+  const svg = readFileSync(path, 'utf8')
+  for (const name of ['descent', 'noise', 'momentum', 'bending', 'change']) t.match(svg, new RegExp(`>${name}</text>`))
+  t.notMatch(svg, />dropout</, 'what was never there is not drawn')
+  t.match(history.plotLedger(path.replace('.svg', '.html')), /html$/)
+  t.match(history.plotLedger(), /Ledger/)
+  t.throws(() => history.plotLedger('ledger.gif'), { code: 'ERR_OPTION' })
+})

@@ -14,9 +14,9 @@ import type { StepForm } from '../step-form'
 import type { Recorder } from '../train/history'
 import type { Loop, Watch } from '../train/job'
 import { type Entry, isRise, type Ledger, type LedgerNotes } from '../train/ledger'
-import type { FitSettings } from '../train/options'
-import { evaluation } from '../train/slices'
+import { evaluation, type SliceSource } from '../train/slices'
 import { RISE } from './limits'
+import { Replay } from './replay'
 import { sampleTable } from './sample'
 import { bestFraction, runOn, Survey } from './survey'
 import { firstOrder, type Slopes, slopesOfParts, slopesOfSums } from './terms'
@@ -27,19 +27,12 @@ const SAMPLE_ROWS = 1024
 const SHARE = 0.02
 
 /** A run of which a ledger is kept. */
-export interface LedgeredRun {
+export interface LedgeredRun extends SliceSource {
   readonly network: Network
-  /** The engine that trains; its plan accounts. */
+  /** The engine that trains; its plan accounts where batches are full. */
   readonly engine: Engine
-  /** What is trained on, bound and as it is. */
-  readonly data: Bound
+  /** What is trained on, which `data` has bound; that is not released, for whoever wants to look closer one day. */
   readonly table: Table
-  /** Rows a step. */
-  readonly batch: number
-  readonly settings: Pick<FitSettings, 'optimizer' | 'epochs' | 'ledger'>
-  /** Steps made before, by the partialFits whose state is continued. */
-  readonly firstStep: number
-  readonly seed: number
   readonly recorder: Recorder
 }
 
@@ -75,11 +68,13 @@ class WholeBook implements Watch, Ledger {
   readonly #run: LedgeredRun
   readonly #form: StepForm
   readonly #stretches: Stretch[] = []
+  readonly #replay: Replay
   #last: { readonly loss: number; readonly penalty: number } | null = null
   #entries: Entry[] | null = null
 
   constructor(run: LedgeredRun, form: StepForm) {
     this.#run = run
+    this.#replay = new Replay(run)
     this.#form = form
   }
 
@@ -89,6 +84,7 @@ class WholeBook implements Watch, Ledger {
 
   hear(first: number, report: Report, learningRate: number): void {
     if (report.loss.length > 0) this.#stretches.push({ first, report, learningRate })
+    this.#replay.hear(first, report.steps, learningRate)
   }
 
   /** Where the last step led is not known yet, unless it was to where no further one could be made. */
@@ -112,6 +108,12 @@ class WholeBook implements Watch, Ledger {
 
   notes(steps: number): LedgerNotes {
     return notesOf(this.entries(), steps, this.#run.network)
+  }
+
+  async examine(most: number): Promise<readonly Entry[]> {
+    const chosen = largestRises(this.entries(), most, this.#run.network)
+    if (chosen.length > 0) await this.#replay.examine(chosen, this.#run.data)
+    return chosen
   }
 
   #build(): Entry[] {
@@ -180,11 +182,13 @@ class SampledBook implements Watch, Ledger {
   readonly #grid: Grid
   readonly #stepsPerEpoch: number
   readonly #isObjective: boolean
+  readonly #replay: Replay
   #aside: Aside | null = null
   #begun: Begun | null = null
 
   constructor(run: LedgeredRun, form: StepForm | null) {
     this.#run = run
+    this.#replay = new Replay(run)
     this.#form = form
     const { table, batch, settings } = run
     const { epochs, ledger } = settings
@@ -199,8 +203,9 @@ class SampledBook implements Watch, Ledger {
     return this.#grid.next(from)
   }
 
-  hear(_first: number, { steps, milliseconds }: Report): void {
+  hear(first: number, { steps, milliseconds }: Report, learningRate: number): void {
     this.#grid.learn(steps, milliseconds)
+    this.#replay.hear(first, steps, learningRate)
   }
 
   *before(_step: number, slice: Slice<Bound>): Loop<void> {
@@ -267,6 +272,18 @@ class SampledBook implements Watch, Ledger {
     return notesOf(this.#entries, steps, this.#run.network)
   }
 
+  async examine(most: number): Promise<readonly Entry[]> {
+    const chosen = largestRises(this.#entries, most, this.#run.network)
+    if (chosen.length === 0) return chosen
+    const sample = this.#sample()
+    try {
+      await this.#replay.examine(chosen, sample)
+    } finally {
+      if (sample !== this.#run.data) sample.release()
+    }
+    return chosen
+  }
+
   close(): void {
     this.#aside?.survey.close()
     this.#aside?.twin?.close()
@@ -277,13 +294,23 @@ class SampledBook implements Watch, Ledger {
   /** Engines of their own, from when they are first needed: nothing that trains is touched. */
   #open(): Aside {
     if (this.#aside) return this.#aside
-    const { network, engine, data, table, batch, seed } = this.#run
-    const isFull = batch === table.rows
-    const isAll = isFull && this.#isObjective
-    const sample = isAll || table.rows <= SAMPLE_ROWS ? data : engine.bind(sampleTable(table, SAMPLE_ROWS, seed))
+    const { network, table, batch } = this.#run
+    const sample = this.#sample()
     const survey = new Survey(network.surveyor(sample.rows, table.targets), sample)
-    this.#aside = { survey, sample, twin: isAll ? null : network.twin(batch, table.targets) }
+    this.#aside = { survey, sample, twin: this.#isWhole ? null : network.twin(batch, table.targets) }
     return this.#aside
+  }
+
+  /** A step's own gradient is the objective's. */
+  get #isWhole(): boolean {
+    return this.#run.batch === this.#run.table.rows && this.#isObjective
+  }
+
+  /** The rows of the objective: all of a full batch without masks, else not too many. */
+  #sample(): Bound {
+    const { engine, data, table, seed } = this.#run
+    if (this.#isWhole || table.rows <= SAMPLE_ROWS) return data
+    return engine.bind(sampleTable(table, SAMPLE_ROWS, seed))
   }
 }
 
@@ -356,6 +383,13 @@ function entryOf({ at, before, after, slopes }: Change): Entry {
     terms: { ...slopes, bending: change - firstOrder(slopes) },
     bestFraction: null,
   }
+}
+
+function largestRises(entries: readonly Entry[], most: number, { dtype }: Network): Entry[] {
+  const open = entries.filter((entry) => isRise(entry, RISE[dtype]) && entry.local === undefined)
+  // One that led to no number at all is above all others.
+  const size = ({ change }: Entry): number => (Number.isNaN(change) ? Number.POSITIVE_INFINITY : change)
+  return open.sort((a, b) => size(b) - size(a) || a.step - b.step).slice(0, most)
 }
 
 function notesOf(entries: readonly Entry[], steps: number, { dtype }: Network): LedgerNotes {

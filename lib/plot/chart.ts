@@ -16,6 +16,8 @@ export interface Chart {
   x: Axis
   y: Axis
   series: Series[]
+  /** Bars that stand on each other: what is positive above 0, what is negative below. All have one x, evenly spaced. */
+  stack?: Series[]
   /** Places on the x axis that deserve a look, e.g. where the loss rose. */
   marks?: Marks[]
   /** Values on the y axis to compare with, e.g. the entropy of the labels. */
@@ -35,6 +37,8 @@ export interface Series {
   y: ArrayLike<number>
   /** @default 0, 1, 2, … */
   x?: ArrayLike<number>
+  /** Of a bar: which colour it is filled with, so that it keeps it where others are left out. @default its place */
+  fill?: number
 }
 
 export interface Marks {
@@ -56,9 +60,19 @@ export interface Frame {
   /** The chart's note and what the scale had to do. */
   notes: string[]
   series: { name: string; x: ArrayLike<number>; y: ArrayLike<number> }[]
+  /** From where to where each bar of a stack reaches. */
+  stack: Bars[]
   /** The chart's marks, and the places where a series is not finite. */
   marks: Marks[]
   levels: Level[]
+}
+
+export interface Bars {
+  name: string
+  fill: number
+  x: ArrayLike<number>
+  from: number[]
+  to: number[]
 }
 
 /** Decides the scales of a chart and what is marked on it. */
@@ -79,6 +93,8 @@ export function frame(chart: Chart): Frame {
       else lost.push(x[i])
     }
   }
+  const stack = pile(chart.stack ?? [])
+  for (const { to } of stack) for (const value of to) widen(up, value)
   for (const level of levels) widen(up, level.value)
   for (const end of chart.y.range ?? []) widen(up, end)
   for (const end of chart.x.range ?? []) widen(across, end)
@@ -87,7 +103,23 @@ export function frame(chart: Chart): Frame {
   const { scale: y, says } = fit(up, chart.y.scale ?? 'linear')
   const { scale: x } = fit(across, chart.x.scale ?? 'linear', true)
   const notes = [chart.note, says].filter((s): s is string => s !== undefined)
-  return { x, y, isCounted, notes, series, marks, levels }
+  return { x, y, isCounted, notes, series, stack, marks, levels }
+}
+
+/** Puts bars on top of each other. */
+function pile(stack: readonly Series[]): Bars[] {
+  const count = stack[0]?.y.length ?? 0
+  const [above, below] = [new Float64Array(count), new Float64Array(count)]
+  return stack.map(({ name, y, x = countFrom(0, count), fill }, place) => {
+    const bars: Bars = { name, x, fill: fill ?? place, from: [], to: [] }
+    for (let i = 0; i < count; i++) {
+      const sums = y[i] > 0 ? above : below
+      bars.from.push(sums[i])
+      sums[i] += y[i]
+      bars.to.push(sums[i])
+    }
+    return bars
+  })
 }
 
 /** Round values on the x axis of a frame. */

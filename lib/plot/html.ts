@@ -41,6 +41,8 @@ export function renderHtml(page: Page): string {
   const charts: object[] = []
   const sections = page.sections.map((section, group) => {
     const figures = (section.charts ?? []).map((chart) => {
+      // Bars stay as they are drawn: the script knows lines.
+      if (chart.stack) return `<figure>\n${renderSvg(chart, { width: 480, height: 320 })}</figure>`
       charts.push(forScript(chart, group))
       return `<figure data-chart="${charts.length - 1}">\n${renderSvg(chart, { width: 480, height: 320 })}</figure>`
     })

@@ -10,6 +10,7 @@ import { extname } from 'node:path'
 import { DownhillError, describe } from '../errors'
 import type { Chart } from './chart'
 import { type Page, renderHtml } from './html'
+import { type Changes, ledgerChart } from './ledger'
 import { type Losses, lossChart } from './loss'
 import { findResvg, renderPng } from './png'
 import { renderSvg } from './svg'
@@ -57,9 +58,17 @@ export function writePage(page: Page, path: string): string {
   return write(path, renderHtml(page))
 }
 
+/** The ledger of a run: drawn for the terminal, or written to `path`, which is then returned. */
+export function plotLedger(entries: readonly Changes[], rises: ArrayLike<number>, path?: string): string {
+  return drawn(ledgerChart(entries, rises), path)
+}
+
 /** The losses of a run: drawn for the terminal, or written to `path`, which is then returned. */
 export function plotHistory(history: Losses, path?: string): string {
-  const chart = lossChart(history)
+  return drawn(lossChart(history), path)
+}
+
+function drawn(chart: Chart, path: string | undefined): string {
   if (path !== undefined) return writeChart(chart, path)
   return renderTerminal(chart, { width: Math.min(process.stdout.columns || 80, 120) })
 }

@@ -20,6 +20,21 @@ export const SERIES: readonly Look[] = [
   { light: '#a3487c', dark: '#dd8fbb', dash: [8, 3, 2, 3], ansi: 35 },
 ]
 
+/** What bars are filled with, from the first of a stack on: as wide apart in lightness as in hue. */
+export const FILLS: readonly Pick<Look, 'light' | 'dark'>[] = [
+  { light: '#7fbce6', dark: '#3a7fb0' },
+  { light: '#f2d24b', dark: '#a98d1c' },
+  { light: '#d39ac0', dark: '#8f5a7d' },
+  { light: '#58b795', dark: '#2f7d61' },
+  { light: '#b4bac2', dark: '#6a7380' },
+  { light: '#8d7cc3', dark: '#6d5fa6' },
+  { light: '#e58a4e', dark: '#b2612b' },
+]
+
+export function fillOf(i: number): Pick<Look, 'light' | 'dark'> {
+  return FILLS[i % FILLS.length]
+}
+
 export function seriesLook(i: number): Look {
   return SERIES[i % SERIES.length]
 }

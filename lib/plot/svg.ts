@@ -3,9 +3,9 @@
  * anything outside. Colours are attributes, so that simple renderers see them; a style sheet answers only for the dark.
  */
 
-import { type Chart, type Frame, frame, type Marks, thin, xTicks } from './chart'
+import { type Bars, type Chart, type Frame, frame, type Marks, thin, xTicks } from './chart'
 import { formatMeasured, formatNumber, place, ticks } from './scale'
-import { LOOKS, type Look, SERIES, seriesLook } from './style'
+import { FILLS, fillOf, LOOKS, type Look, SERIES, seriesLook } from './style'
 
 export interface SvgOptions {
   /** Pixels of one chart. @default 720 */
@@ -58,7 +58,7 @@ function painter(theme: 'auto' | 'light' | 'dark'): Paint {
 
 /** The dark twin of every light colour, for those whose system is dark. */
 function darkRules(): string {
-  const all: Colours[] = [...Object.values(LOOKS), ...SERIES]
+  const all: Colours[] = [...Object.values(LOOKS), ...SERIES, ...FILLS]
   const rules = all.flatMap(({ light, dark }) => [
     `.downhill .f${light.slice(1)}{fill:${dark}}`,
     `.downhill .s${light.slice(1)}{stroke:${dark}}`,
@@ -122,13 +122,32 @@ function drawChart(chart: Chart, width: number, height: number, paint: Paint): s
       `<path d="M${left} ${round(toY(value))}H${right}" stroke-dasharray="1 4" ${paint('stroke', LOOKS.level)}/>`,
   )
   const rug = framed.marks.map((m) => `<path d="${rugPath(m, toX, bottom)}" ${paint('stroke', LOOKS.mark)}/>`)
+  const bars = framed.stack.map((b) => `<path d="${barsPath(b, toX, toY)}" ${paint('fill', fillOf(b.fill))}/>`)
   const curves = framed.series.map((s, i) => {
-    const look = seriesLook(i)
+    const look = lineLook(framed, i)
     const dash = look.dash.length > 0 ? ` stroke-dasharray="${look.dash.join(' ')}"` : ''
     const line = thin(s.x, s.y, framed.x, Math.max(1, Math.floor(right - left)))
     return `<path d="${linePath(line, toX, toY)}" fill="none" stroke-width="1.6" stroke-linejoin="round" stroke-linecap="round"${dash} ${paint('stroke', look)}/>`
   })
-  return [...grid, ...levels, axis, ...along, ...rug, ...curves, ...names, ...head].join('\n')
+  return [...grid, ...bars, ...levels, axis, ...along, ...rug, ...curves, ...names, ...head].join('\n')
+}
+
+/** A line over bars is of the colour of ink, whatever the bars are. */
+function lineLook({ stack }: Frame, i: number): Look {
+  return stack.length > 0 ? { ...seriesLook(i), ...LOOKS.ink } : seriesLook(i)
+}
+
+/** Rectangles, one beside the other, with a hair of ground between. */
+function barsPath({ x, from, to }: Bars, toX: Place, toY: Place): string {
+  const width = x.length > 1 ? (toX(x[x.length - 1]) - toX(x[0])) / (x.length - 1) : 24
+  const across = round(Math.max(0.6, Math.min(width - 1, 0.85 * width)))
+  return to
+    .map((end, i) =>
+      end === from[i]
+        ? ''
+        : `M${round(toX(x[i]) - across / 2)} ${round(toY(from[i]))}h${across}V${round(toY(end))}h${-across}z`,
+    )
+    .join('')
 }
 
 /** A line with a gap wherever the value is not finite, and a dot where a point stands alone. */
@@ -160,14 +179,18 @@ interface Item {
   dash: readonly number[]
   /** A line across, or the sign of a mark. */
   path: string
+  /** Of the line. @default 1.6 */
+  width?: number
 }
 
 /** What lines and marks mean, in rows that fit; nothing where a lone curve needs no name. */
 function legend(framed: Frame, room: number): Item[][] {
   const items: Item[] = []
-  if (framed.series.length > 1) {
+  for (const { name, fill } of framed.stack)
+    items.push({ name, colours: fillOf(fill), dash: [], path: 'm4 0h10', width: 9 })
+  if (framed.series.length > 1 || framed.stack.length > 0) {
     framed.series.forEach((s, i) => {
-      items.push({ name: s.name, colours: seriesLook(i), dash: seriesLook(i).dash, path: 'h18' })
+      items.push({ name: s.name, colours: lineLook(framed, i), dash: seriesLook(i).dash, path: 'h18' })
     })
   }
   for (const { name, value } of framed.levels) {
@@ -195,9 +218,9 @@ function legend(framed: Frame, room: number): Item[][] {
   return rows
 }
 
-function sample({ colours, dash, path }: Item, x: number, y: number, paint: Paint): string {
+function sample({ colours, dash, path, width = 1.6 }: Item, x: number, y: number, paint: Paint): string {
   const dashes = dash.length > 0 ? ` stroke-dasharray="${dash.join(' ')}"` : ''
-  return `<path d="M${round(x)} ${round(y)}${path}" fill="none" stroke-width="1.6"${dashes} ${paint('stroke', colours)}/>`
+  return `<path d="M${round(x)} ${round(y)}${path}" fill="none" stroke-width="${width}"${dashes} ${paint('stroke', colours)}/>`
 }
 
 function wrap(text: string, room: number): string[] {

@@ -4,10 +4,10 @@
 import type { Engine } from '../backends/backend'
 import type { Report } from '../plan/plan'
 import { refusePromise } from './callbacks'
-import type { Loop, Outcome } from './job'
+import type { Loop } from './job'
 
 /** Carries out the orders of a training on the engine's own thread; `tell` after every report. */
-export async function drive(loop: Loop<Outcome>, engine: Engine, tell: () => void): Promise<Outcome> {
+export async function drive<T>(loop: Loop<T>, engine: Engine, tell: () => void): Promise<T> {
   const flight: Promise<Report>[] = []
   let next = loop.next()
   while (!next.done) {
@@ -27,7 +27,7 @@ export async function drive(loop: Loop<Outcome>, engine: Engine, tell: () => voi
 }
 
 /** Carries them out on this thread; nothing is submitted ahead here. */
-export function driveHere(loop: Loop<Outcome>, engine: Engine): Outcome {
+export function driveHere<T>(loop: Loop<T>, engine: Engine): T {
   let run = (): Report | undefined => undefined
   let next = loop.next()
   while (!next.done) {

@@ -1,9 +1,12 @@
 /**
  * History: what a run recorded, and its plot. Grows while the run goes on; what users are given is its finished form.
  */
+
+import { DownhillError } from '../errors'
+import { checkNumber, RANGES } from '../names'
 import type { Report } from '../plan/plan'
-import { plotHistory } from '../plot'
-import type { Entry, Ledger, LedgerNotes } from './ledger'
+import { plotHistory, plotLedger } from '../plot'
+import { type Entry, isRise, type Ledger, type LedgerNotes } from './ledger'
 import { type Start, startToJson } from './start'
 
 export type Status = 'completed' | 'stopped' | 'diverged'
@@ -71,6 +74,14 @@ export interface History {
    * string for the terminal. @throws ERR_OPTION for another ending, ERR_FILE
    */
   plot(path?: string): string
+  /**
+   * Looks closer at rises in the ledger, the largest first, and fills in their `local` and `bestFraction`: the run is
+   * made once more, as far as they reach. Resolves to those entries. @param most a positive integer, 8 by default
+   * Rejects with ERR_OPTION where no ledger was kept.
+   */
+  examine(most?: number): Promise<readonly Entry[]>
+  /** Draws the ledger, the terms of each step stacked; as `plot`. @throws ERR_OPTION also where none was kept */
+  plotLedger(path?: string): string
   /** Plain arrays and values, for JSON. */
   toJSON(): Record<string, unknown>
 }
@@ -222,6 +233,17 @@ export class Recorder {
         return ledger?.notes(data.steps) ?? null
       },
       plot: (path) => plotHistory(data, path),
+      examine: async (most = 8) => requireLedger(ledger, 'examine').examine(checkNumber(most, RANGES.count, 'most')),
+      plotLedger(path) {
+        const kept = requireLedger(ledger, 'plotLedger')
+        const { tolerance } = kept.notes(data.steps)
+        const rises = kept.entries().filter((entry) => isRise(entry, tolerance))
+        return plotLedger(
+          kept.entries().map(({ step, change, terms }) => ({ step, change, terms: { ...terms } })),
+          rises.map(({ step }) => step),
+          path,
+        )
+      },
       toJSON: () => ({
         ...data,
         loss: [...data.loss],
@@ -241,4 +263,9 @@ export class Recorder {
 /** accuracy → valAccuracy. */
 export function valName(metric: string): string {
   return `val${metric[0].toUpperCase()}${metric.slice(1)}`
+}
+
+function requireLedger(ledger: Ledger | null, call: string): Ledger {
+  if (ledger) return ledger
+  throw new DownhillError('ERR_OPTION', `Expected a run with a ledger for ${call}; train with ledger: true.`)
 }

@@ -58,6 +58,8 @@ export interface LedgerNotes {
 /** A ledger that is kept while a run goes on. */
 export interface Ledger {
   entries(): readonly Entry[]
+  /** Looks closer at the largest rises that nobody has looked at yet, `most` of them. Resolves to those. */
+  examine(most: number): Promise<readonly Entry[]>
   /** @param steps that the run made */
   notes(steps: number): LedgerNotes
 }

@@ -55,9 +55,12 @@ export function evaluation(data: Bound, program: ProgramName = 'evaluate'): Slic
   }
 }
 
+/** What decides the slices of a run. */
+export type SliceSource = Pick<Job, 'settings' | 'data' | 'batch' | 'seed' | 'firstStep' | 'firstEpoch' | 'since'>
+
 /** Steps `from` … `from + steps` of the run; whole epochs, or within one. */
 export function sliceOf(
-  job: Job,
+  job: SliceSource,
   from: number,
   steps: number,
   stepsPerEpoch: number,
@@ -84,7 +87,7 @@ export function sliceOf(
 }
 
 /** The order of rows of `count` epochs from epoch `first`; null where it is the natural one. */
-function orderOf({ settings, data, batch, seed }: Job, first: number, count: number): Uint32Array | null {
+function orderOf({ settings, data, batch, seed }: SliceSource, first: number, count: number): Uint32Array | null {
   if (!settings.shuffle || batch === data.rows) return null
   const rows = new Uint32Array(count * data.rows)
   for (let e = 0; e < count; e++) {
