@@ -3,6 +3,7 @@
  * test/doctor.test.ts and `npm run doctor:score`.
  */
 import {
+  activation,
   adam,
   type Diagnosis,
   dense,
@@ -10,7 +11,10 @@ import {
   dropout,
   type FitOptions,
   FNN,
+  type LayerSpec,
+  layerNorm,
   type ModelOptions,
+  prelu,
   sgd,
 } from 'downhill'
 import t from 'tap'
@@ -259,4 +263,19 @@ t.test('a bare curve: what it can tell', (t) => {
   for (const wrong of [[], [1], [1, 2], ['1', '2', '3'], null, undefined, 5, 'abc', { length: 3 }])
     t.throws(() => diagnoseCurve(wrong as never), { code: 'ERR_OPTION' }, JSON.stringify(wrong))
   t.end()
+})
+
+t.test('layers of every kind: a sound net is met with silence, a slow one with its rate', async (t) => {
+  const nets: [string, LayerSpec[]][] = [
+    ['an activation on its own', [dense(12), activation('tanh'), dense(1, 'sigmoid')]],
+    ['a norm before it', [dense(12), layerNorm(), activation('relu'), dense(1, 'sigmoid')]],
+    ['learnt slopes', [dense(12), prelu(), dropout(0.1), dense(1, 'sigmoid')]],
+  ]
+  for (const [says, layers] of nets) {
+    const model: ModelOptions = { layers, task: 'binary', seed: 4 }
+    const well = await new FNN(model).diagnose(x, y, { fit: { epochs: 100, learningRate: 0.3 } })
+    t.same(well.findings, [], says)
+    const { findings } = await new FNN(model).diagnose(x, y, { fit: SLOW })
+    t.equal(findings[0]?.id, 'lr_too_low', says)
+  }
 })

@@ -6,7 +6,7 @@ import { classIndices } from '../data/targets'
 import type { Clock } from './clock'
 import { attemptHeld, type Exam } from './exam'
 import type { GradientCheck } from './gradients'
-import { kinship } from './kinship'
+import { type Kinship, kinship } from './kinship'
 import type { Finding } from './report'
 import type { Change, Subject } from './subject'
 
@@ -98,36 +98,45 @@ export function theirFindings(check: GradientCheck | null, isAscent: boolean): F
 const ENOUGH_ROWS = 40
 /**
  * A dependence of y on x shows in either test as a standard score; under labels that belong to other rows both are about
- * normal, so that each exceeds 3, or their sum 3.5, once in a hundred times.
+ * normal, so that one exceeds 2.8, or their sum 3.4, a few times in a hundred.
  */
-const KIN = { one: 3, both: 3.5 }
+const KIN = { one: 2.8, both: 3.4, blind: 1.5 }
 /** Share of rows held out, and how often. */
 const HELD = 0.3
 const SPLITS = 2
 
-/**
- * Labels that do not depend on x: neither a kernel regression (kinship.ts) nor the network on rows held out predicts them.
- * @param cures changes under which the program learned more than it did
- */
-export async function strayLabels(exam: Exam, cures: readonly Change[], clock: Clock): Promise<Finding | null> {
-  const { subject, coding, table } = exam
+/** Whether a kernel regression tells y from x; null where there are too few rows, or it clearly does. */
+export function estranged({ subject, coding, table }: Exam): Kinship | null {
   if (table.rows < ENOUGH_ROWS) return null
   const isOfClasses = coding.task === 'binary' || coding.task === 'multiclass'
-  const seed = subject.model.seed ?? 0
-  const kin = kinship(table, subject.features, isOfClasses, seed)
-  if (kin.score > KIN.one) return null
+  const kin = kinship(table, subject.features, isOfClasses, subject.model.seed ?? 0)
+  return kin.score > KIN.one ? null : kin
+}
+
+/**
+ * Labels that do not depend on x: neither a kernel regression nor the network on rows held out predicts them.
+ * @param cures changes under which the program learned more than it did
+ */
+export async function strayLabels(
+  exam: Exam,
+  kin: Kinship | null,
+  cures: readonly Change[],
+  clock: Clock,
+): Promise<Finding | null> {
+  if (kin === null) return null
   let held = Number.NEGATIVE_INFINITY
   for (const change of cures) {
     if (clock.isOver) break
     held = Math.max(held, await heldScore(exam, change, clock))
     if (held > KIN.one) return null
   }
-  if (kin.score + Math.max(0, held) > KIN.both) return null
+  // Where there was no time for the network the regression must be as good as blind.
+  if (kin.score + (Number.isFinite(held) ? Math.max(0, held) : KIN.both - KIN.blind) > KIN.both) return null
   const says = `Neither a regression on neighbours and lines (standard score ${kin.score.toFixed(1)}, about 0 to 2 for shuffled labels) nor the network on rows held out tells y from x better than chance`
   return {
     id: 'labels_shuffled',
     confidence: 0.8,
-    evidence: { standardScore: kin.score, rows: kin.rows, ...(held > -99 && { heldOutScore: held }) },
+    evidence: { standardScore: kin.score, rows: kin.rows, ...(Number.isFinite(held) && { heldOutScore: held }) },
     says: `${says}, so the labels hardly belong to their rows.`,
     fix: { says: 'Check that x and y are shuffled, sorted and filtered together.' },
   }

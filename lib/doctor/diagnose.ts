@@ -7,7 +7,7 @@
  * note. Within the budget: trials that no longer fit into it are not made, and nothing is said of them.
  */
 import type { FitSettings } from '../train/options'
-import { singleClass, strayLabels, theirFindings } from './certain'
+import { estranged, singleClass, strayLabels, theirFindings } from './certain'
 import type { Clock } from './clock'
 import { type Exam, examine, isFine, type Trial } from './exam'
 import type { GradientCheck } from './gradients'
@@ -34,6 +34,7 @@ export async function diagnose(subject: Subject, orders: Orders): Promise<Diagno
   const certain = [...singleClass(subject, exam), ...theirFindings(orders.check, orders.isAscent)]
   if (certain.some(({ id }) => id === 'single_class_labels')) return present(exam, 'broken', certain, [])
 
+  const kin = estranged(exam)
   const suspects = suspectsOf(exam)
   const tried = await tryAll(exam, suspects, clock)
   const found = await curedBy(exam, tried, clock)
@@ -41,7 +42,8 @@ export async function diagnose(subject: Subject, orders: Orders): Promise<Diagno
   if (!isFine(exam))
     for (const [rule, finding] of await curedTogether(exam, suspects, best?.score ?? exam.base.score, clock))
       found.set(rule, finding)
-  const stray = await strayLabels(exam, best && best.score > exam.base.score ? [{}, best.change] : [{}], clock)
+  const cures = best && best.score > exam.base.score ? [{}, best.change] : [{}]
+  const stray = await strayLabels(exam, kin, cures, clock)
   if (stray) found.clear()
   for (const { rule, suspicion } of suspects)
     if (suspicion.isCertain && ![...found.keys()].some(({ id }) => id === rule.id))

@@ -54,6 +54,8 @@ export interface Exam {
   readonly isFullBatch: boolean
   /** The budget did not allow the whole run; nothing can be said of its length. */
   readonly isCut: boolean
+  /** So many times more steps the caller's run makes, which has rows that were left out here; else 1. */
+  readonly shortage: number
   /** Rows that were looked at, of so many. */
   readonly rows: { readonly seen: number; readonly of: number }
   /** What the rate may be where the run begins; null where it got on well, or derivatives are not finite there. */
@@ -138,13 +140,14 @@ export async function examine(whole: Subject, settings: FitSettings, clock: Cloc
   const seen = {
     ...known,
     subject: isStopped ? { ...subject, fit: { ...subject.fit, epochs } } : subject,
+    isCut: isStopped,
     // Fewer rows are fewer steps an epoch, unless an epoch is one step.
-    isCut: isStopped || (isThinned && !known.isFullBatch),
+    shortage: isThinned && !known.isFullBatch ? whole.features.rows / table.rows : 1,
     base,
     end: probe(trained.network, table),
   }
   const isWell = isFine({ ...seen, limits: null, noise: null }) && !isRestless(base.first)
-  const rows = Math.floor((clock.budget / 20) * (operations.perSecond / operations.perRow / PASSES))
+  const rows = Math.floor((clock.budget / 40) * (operations.perSecond / operations.perRow / PASSES))
   const measured = isWell || rows < LEAST_ROWS ? null : { rows, seed: subject.model.seed ?? 0 }
   const limits = measured && (await limitsOf(begun.network, table, settings, measured))
   const noise = measured && !known.isFullBatch ? noiseOf(trained.network, table, measured) : null
@@ -187,9 +190,9 @@ function noiseOf(network: Network, table: Table, { rows, seed }: Measured): Nois
 // ---------------------------------------------------------------------------------------------------- what can be afforded
 
 /** Multiplications and additions a second that a core can be trusted with, small nets and all. */
-const SPEED = { native: 2e10, typescript: 4e8 } as const
+const SPEED = { native: 4e10, typescript: 4e8 } as const
 /** Share of the budget that the run itself should take, so that a dozen trials go on top. */
-const RUN_SHARE = 1 / 10
+const RUN_SHARE = 1 / 8
 /** No fewer rows than these: what is true of them should be true of all. */
 const LEAST_KEPT = 1024
 

@@ -20,22 +20,22 @@ export interface Kinship {
 }
 
 const ROWS = 256
-const SHUFFLES = 60
+const SHUFFLES = 40
 /** λ, as shares of the mean of K's diagonal: with more columns than rows little of it only interpolates. */
-const RIDGES = [0.03, 1]
+const RIDGES = [0.1, 10]
 /** Widths of the Gaussians: these shares of the median distance. */
 const WIDTHS = [1, 0.3]
 /** Columns of y, or classes, that are asked for. */
-const MOST_COLUMNS = 8
+const MOST_COLUMNS = 4
 
 /** @param features as the caller gave them: whatever the program does to their scale is not asked. */
 export function kinship(table: Table, features: FeatureTable, isOfClasses: boolean, seed: number): Kinship {
   const at = sample(table.rows, ROWS, random(seed, 'sample', 2))
   const n = at.length
-  const x = columnsOf(features, at)
+  const products = productsOf(features, at)
   const columns = isOfClasses ? indicatorsOf(table, at) : valuesOf(table, at)
-  const squares = distances(x, n)
-  const kernels = [linear(x, n), ...WIDTHS.map((width) => gaussian(squares, width))]
+  const squares = distances(products, n)
+  const kernels = [products.map((product) => product + 1), ...WIDTHS.map((width) => gaussian(squares, width))]
   const inverses = kernels.flatMap((kernel) => RIDGES.flatMap((ridge) => inverse(kernel, n, ridge) ?? []))
   const order = countTo(n)
   const scoresOf = (rows: Uint32Array): number[] => inverses.map((A) => agreement(A, columns, rows))
@@ -69,11 +69,23 @@ function agreement(A: Float64Array, columns: readonly Float64Array[], order: Uin
   return total / columns.length
 }
 
-/** Standardized columns, n rows of them one after the other; those that do not vary are left out. */
-function columnsOf({ x, columns, scale }: FeatureTable, at: Uint32Array): Float64Array[] {
-  return Array.from({ length: columns }, (_, c) =>
-    unit(Float64Array.from(at, (r) => x[r * columns + c] * scale)),
-  ).filter((column) => column.some((v) => v !== 0))
+/** Inner products of rows, their columns standardized. */
+function productsOf({ x, columns, scale }: FeatureTable, at: Uint32Array): Float64Array {
+  const n = at.length
+  const rows = new Float64Array(n * columns)
+  for (let c = 0; c < columns; c++) {
+    const column = unit(Float64Array.from(at, (r) => x[r * columns + c] * scale))
+    for (let i = 0; i < n; i++) rows[i * columns + c] = column[i]
+  }
+  const products = new Float64Array(n * n)
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j <= i; j++) {
+      let sum = 0
+      for (let c = 0, a = i * columns, b = j * columns; c < columns; c++) sum += rows[a + c] * rows[b + c]
+      products[i * n + j] = sum
+      products[j * n + i] = sum
+    }
+  return products
 }
 
 function valuesOf({ y, targets }: Table, at: Uint32Array): Float64Array[] {
@@ -108,18 +120,12 @@ function unit(values: Float64Array): Float64Array {
   return values.map((v) => (std > 1e-9 * Math.abs(mean) ? (v - mean) / std : 0))
 }
 
-function distances(x: readonly Float64Array[], n: number): Float64Array {
-  const squares = new Float64Array(n * n)
-  for (const column of x)
-    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) squares[i * n + j] += (column[i] - column[j]) ** 2
-  return squares
-}
-
-function linear(x: readonly Float64Array[], n: number): Float64Array {
-  const kernel = new Float64Array(n * n).fill(1)
-  for (const column of x)
-    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) kernel[i * n + j] += column[i] * column[j]
-  return kernel
+/** ‖a − b‖² = a·a − 2·a·b + b·b. */
+function distances(products: Float64Array, n: number): Float64Array {
+  return products.map((product, k) => {
+    const [i, j] = [Math.floor(k / n), k % n]
+    return Math.max(0, products[i * n + i] - 2 * product + products[j * n + j])
+  })
 }
 
 function gaussian(squares: Float64Array, width: number): Float64Array {

@@ -175,7 +175,7 @@ function pageOf(
       text: [
         says,
         `What to do: ${fix.says}`,
-        ...(fix.change ? changeInWords(fix.change) : []),
+        ...(fix.change ? changeInWords(fix.change).map((change) => `Change of ${change}`) : []),
         ...(proof ? [`Tried: ${proofOf(proof, score)}.`] : []),
       ],
       ...(cure && { charts: [cure] }),

@@ -37,6 +37,8 @@ export interface Rule {
   readonly until: number
   /** The change could as well only memorise: it must help on rows held out, too. */
   readonly isPatience?: true
+  /** What it suspects is seen to be out of order, not only thought of. */
+  readonly isSeen?: true
   /** Of rate or batch: what depends on all else, and is set last. */
   readonly isOfRate?: true
   /** A fault even of a run that ends well, where its first steps rose: of the weights it began with, or of its rate. */

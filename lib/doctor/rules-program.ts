@@ -16,6 +16,7 @@ export const OF_PROGRAM: readonly Rule[] = [
     synopsis: 'outputs that cannot reach the targets, or that the loss cannot read',
     until: STRICT,
     source: 'ranges of the activations; a softmax over one output is 1 whatever it is given',
+    isSeen: true,
     suspect(exam) {
       const { coding, blueprint, data } = exam
       const output = exam.start[exam.start.length - 1]
@@ -71,6 +72,7 @@ export const OF_PROGRAM: readonly Rule[] = [
     synopsis: 'a logarithm of a probability that is exactly 0 or 1',
     until: STRICT,
     source: 'IEEE 754: log 0 is −∞ and 0·log 0 is NaN; log-sum-exp forms have neither (Blanchard et al. 2021)',
+    isSeen: true,
     suspect(exam) {
       const { loss } = exam.blueprint
       const output = exam.start[exam.start.length - 1]
@@ -97,6 +99,7 @@ export const OF_PROGRAM: readonly Rule[] = [
     synopsis: 'a loss that is not of the task',
     until: STRICT,
     source: 'classes are told apart by the likelihood of a label, numbers by distance (Bishop 2006, §4.3, §5.2)',
+    isSeen: true,
     suspect(exam) {
       const { coding, blueprint } = exam
       const book = textbook(exam)

@@ -97,7 +97,7 @@ export const OF_RATE: readonly Rule[] = [
       evidence: { learningRate: exam.settings.learningRate, epochs: exam.settings.epochs },
       says: `At a rate of ${short(exam.settings.learningRate)}, ${exam.settings.epochs} epochs do not get to where a higher rate gets.`,
       cure: 'Raise the rate.',
-      changes: [10, 100, 1e3, 1e4].map((factor) => withRate(exam, factor)),
+      changes: raised(exam),
     }),
   },
   {
@@ -114,7 +114,7 @@ export const OF_RATE: readonly Rule[] = [
         evidence: { epochs, first: loss[0], last: loss[loss.length - 1] },
         says: `The loss was still falling when ${epochs} epochs were over.`,
         cure: 'Train longer.',
-        changes: [{ fit: { epochs: 5 * epochs } }, { fit: { epochs: 20 * epochs } }],
+        changes: [5, 20].filter((f) => f > 2 * exam.shortage).map((factor) => ({ fit: { epochs: factor * epochs } })),
       }
     },
   },
@@ -123,13 +123,27 @@ export const OF_RATE: readonly Rule[] = [
 /** A noise scale of so many batches: a batch's gradient is more noise than direction. */
 const NOISY = 8
 
-/** Half of what the next step or its neighbourhood allows, where that is less, and shares of the rate. */
+/** Half of what the next step or its neighbourhood allows, as a share of the rate; NaN where that is not known. */
+function allowed({ limits, settings }: Exam): number {
+  const share = limits ? Math.min(limits.nextStep, limits.stable) / 2 / settings.learningRate : Number.NaN
+  return Number.isFinite(share) && share > 0 ? share : Number.NaN
+}
+
+/** What the start allows, where that is less, and then shares of the rate. */
 function lowered(exam: Exam, shares: readonly number[]): Change[] {
-  const rate = exam.settings.learningRate
-  const limit = exam.limits ? Math.min(exam.limits.nextStep, exam.limits.stable) / 2 : Number.NaN
-  const share = limit / rate
-  const isOwn = share > 1e-6 && share < 0.7 && shares.every((other) => Math.abs(Math.log(other / share)) > 0.3)
-  return [...shares, ...(isOwn ? [share] : [])].sort((a, b) => b - a).map((factor) => withRate(exam, factor))
+  const own = allowed(exam)
+  const others = shares.filter((share) => !(Math.abs(Math.log(share / own)) < 0.3))
+  return [...(own > 1e-6 && own < 0.7 ? [own] : []), ...others].map((factor) => withRate(exam, factor))
+}
+
+/**
+ * What the start allows, where that is more, and then up by tens; by more than a run would gain that makes the steps which
+ * were left out here (progress goes with rate times steps).
+ */
+function raised(exam: Exam): Change[] {
+  const own = allowed(exam)
+  const factors = [...(own > 10 ? [own] : []), 10, 100, 1e3, 1e4, 1e5]
+  return factors.filter((factor) => factor >= 5 * exam.shortage).map((factor) => withRate(exam, factor))
 }
 
 /** A clause that says how far the rate is above what the first step allows. */

@@ -2,6 +2,7 @@
  * Rules of scale: inputs, targets, losses and gradients far from the size that rates and weights are made for.
  */
 import { defaultRate, editLayers, freshDense, standardized, together, withRate } from './changes'
+import type { LayerProbe } from './probe'
 import { hidden, layerName, type Rule, STRICT, sentence, short } from './rule'
 
 /** Standardizing makes directions of x so much more alike: gradient descent goes as much faster along the slowest. */
@@ -13,13 +14,16 @@ export const OF_SCALE: readonly Rule[] = [
     synopsis: 'inputs badly conditioned, or so large that units saturate',
     until: STRICT,
     source: 'LeCun et al. 1998, §4.3: columns of mean 0 and like variance; ten times off is a condition number of 100',
+    isSeen: true,
     suspect(exam) {
       const { data } = exam
       const { spread } = data
       const isLarge = data.largest > 10
       const isSmall = data.rms < 0.05
-      const isUneven = spread > 10 || data.offset > 3
-      const isIll = data.condition > ILL * data.standardCondition
+      // Columns that are much smaller than others of usual size do no harm.
+      const isOfSize = data.largest > 2
+      const isUneven = (isOfSize && spread > 10) || data.offset > 3
+      const isIll = isOfSize && data.condition > ILL * data.standardCondition
       if (!isLarge && !isSmall && !isUneven && !isIll) return null
       return {
         evidence: {
@@ -31,18 +35,20 @@ export const OF_SCALE: readonly Rule[] = [
             standardCondition: data.standardCondition,
           }),
         },
-        says: sentence([
-          ...(isLarge || isSmall ? [`the columns of x reach a root mean square of ${short(data.largest)}`] : []),
-          ...(spread > 10
-            ? [`the largest standard deviation of a column of x is ${short(spread)} times the median one`]
-            : []),
-          ...(data.offset > 3 ? [`the means of x lie ${short(data.offset)} deviations from 0`] : []),
-          ...(isIll
-            ? [
-                `the condition number of x is ${short(data.condition)}, and ${short(data.standardCondition)} once standardized`,
-              ]
-            : []),
-        ]),
+        says: sentence(
+          [
+            ...(isLarge || isSmall ? [`the columns of x reach a root mean square of ${short(data.largest)}`] : []),
+            ...(isOfSize && spread > 10
+              ? [`the largest standard deviation of a column of x is ${short(spread)} times the median one`]
+              : []),
+            ...(data.offset > 3 ? [`the means of x lie ${short(data.offset)} deviations from 0`] : []),
+            ...(isIll
+              ? [
+                  `the condition number of x is ${short(data.condition)} where standardized columns have ${short(data.standardCondition)}`,
+                ]
+              : []),
+          ].slice(0, 2),
+        ),
         cure: "Bring the inputs to one size with standardize: 'inputs'.",
         changes: [
           standardized(exam, 'inputs'),
@@ -58,6 +64,7 @@ export const OF_SCALE: readonly Rule[] = [
     synopsis: 'targets of a regression far from unit size',
     until: STRICT,
     source: 'the gradient of a squared error grows with the error; outputs begin near ±1',
+    isSeen: true,
     suspect(exam) {
       const { data, coding } = exam
       const size = Math.hypot(data.targetMean, data.targetStd)
@@ -98,15 +105,22 @@ export const OF_SCALE: readonly Rule[] = [
     suspect(exam) {
       const inner = hidden(exam.start)
       const [first, last] = [exam.start[0], exam.start[exam.start.length - 1]]
-      if (inner.length < 3 || !(first.gradient < 0.05 * last.gradient)) return null
+      // By what goes back, not by what it is multiplied with there: of an exploding pass the last is huge.
+      const ratio = backward(first) / backward(last)
+      if (inner.length < 3 || !(ratio < 0.05)) return null
       const relu = editLayers(exam, (spec, isOutput) => freshDense(spec, isOutput ? spec.activation : 'relu'))
       const tanh = editLayers(exam, (spec, isOutput) => freshDense(spec, isOutput ? spec.activation : 'tanh'))
       return {
-        evidence: { ratio: first.gradient / last.gradient, layers: inner.length, activation: first.activation },
-        says: `The gradient of ${layerName(first)} is ${short(first.gradient / last.gradient)} of the last layer's.`,
+        evidence: { ratio, layers: inner.length, activation: first.activation },
+        says: `What comes back to ${layerName(first)} is ${short(ratio)} of what comes back to the last one.`,
         cure: 'Use relu with heNormal weights, or tanh with glorotUniform.',
         changes: [relu, tanh],
       }
     },
   },
 ]
+
+/** The size of the gradient of a layer's sums: that of its weights over that of its inputs. */
+function backward({ gradient, rmsIn }: LayerProbe): number {
+  return gradient / Math.max(rmsIn, Number.MIN_VALUE)
+}

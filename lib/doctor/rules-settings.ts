@@ -49,6 +49,7 @@ export const OF_SETTINGS: readonly Rule[] = [
     synopsis: 'a constant of the optimizer that swallows the update',
     until: STRICT,
     source: 'Kingma & Ba 2015: ε far above the root of the mean square makes the step g/ε, not g/√v',
+    isSeen: true,
     suspect(exam) {
       const { settings, kind } = exam.settings.optimizer
       const rows = optimizerRow(exam.settings.optimizer).settings

@@ -10,6 +10,7 @@ export const OF_START: readonly Rule[] = [
     synopsis: 'units that begin equal and stay equal',
     until: STRICT,
     source: 'equal weights have equal gradients: the units of such a layer never differ',
+    isSeen: true,
     suspect(exam) {
       const at = exam.start.findIndex((p, i) => !p.isOutput && p.isConstant && exam.start[i + 1]?.isConstantIn)
       const end = exam.end[at]
@@ -29,6 +30,7 @@ export const OF_START: readonly Rule[] = [
     synopsis: 'units that begin at zero on every row, and so learn nothing',
     until: LENIENT,
     source: 'slope 0 passes no gradient; half of the units or more is past what He initialization leaves (about none)',
+    isSeen: true,
     suspect(exam) {
       const layer = deadLayer(exam.start)
       if (!layer) return null
@@ -46,6 +48,7 @@ export const OF_START: readonly Rule[] = [
     until: LENIENT,
     source: 'the mean of what it passes on grows with fan-in, not its root; 16 weights of one sign happen once in 2¹⁵',
     ofStart: true,
+    isSeen: true,
     suspect(exam) {
       const layer = exam.start.find((p) => p.isOneSigned)
       if (!layer) return null
@@ -64,6 +67,7 @@ export const OF_START: readonly Rule[] = [
     source:
       'Glorot & Bengio 2010, He et al. 2015: std·√fan-in of 0.8 to 1.4 keeps signals; 0.25 and 3 are outside of every published one',
     ofStart: true,
+    isSeen: true,
     suspect(exam) {
       const layer = exam.start.find((p) => p.gain > 3 || p.gain < (p.isOutput ? 1e-3 : 0.25))
       const silent = hidden(exam.start).find((p) => p.rms < SILENT * p.rmsIn)
@@ -85,6 +89,7 @@ export const OF_START: readonly Rule[] = [
     synopsis: 'activations that grow from layer to layer',
     until: STRICT,
     source: 'a hundredfold over the hidden layers is a factor that no published initialization gives',
+    isSeen: true,
     suspect(exam) {
       const inner = hidden(exam.start)
       const last = inner[inner.length - 1]

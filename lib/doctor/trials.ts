@@ -26,19 +26,21 @@ import { type Rule, STRICT, type Suspicion } from './rule'
 import { RULES } from './rules'
 import type { Change } from './subject'
 
-/** A cure that helps less than this share of the best one's gain is a by-product. */
+/** A cure that helps less than this share of the best one's gain is a by-product; of what is seen to be wrong, half. */
 const AS_GOOD = 0.75
+const HALF_AS_GOOD = 0.5
 /** Rows held out must gain this share of what the training rows gain, or the cure only memorises. */
 const HELD_SHARE = 0.3
 /** Times that rows are held out; with fewer rows than these it says nothing. */
 const SPLITS = 3
+const HELD = 0.3
 const FEW_ROWS = 40
 /**
- * Of a run that came farther than its rule's share, but not as far as this, a change is a cure where it gains this much
- * on the training rows and on rows held out.
+ * Of a run that came farther than its rule's share, but not as far as this, a rate, batch or length is a cure where it
+ * gains this much on the training rows, and clearly on rows held out.
  */
 const NEARLY_THERE = 0.8
-const CLEAR = 0.15
+const CLEAR = 0.12
 /** What became of a run that no author would call trained, wherever it got. */
 const ASTRAY: ReadonlySet<string> = new Set(['diverging', 'stalled'])
 /** So near to all there is to gain, further changes are not tried. */
@@ -72,13 +74,25 @@ export function suspectsOf(exam: Exam): Suspect[] {
   )
 }
 
-/** Tries the suspects' changes, as many suspects at once as there are cores; in the order of the suspects. */
+/**
+ * The likeliest first, should the budget end it: what is seen to be wrong, what else the program has, and then lower rates
+ * for a run that rose, more patience for one that did not.
+ */
+function urgency(exam: Exam, { rule }: Suspect): number {
+  if (rule.isSeen) return 0
+  if (!rule.isOfRate && !rule.isPatience) return 1
+  const hasRisen = exam.base.outcome === 'diverging' || exam.base.outcome === 'edgeOfStability'
+  return hasRisen === (rule.isOfRate ?? false) ? 2 : 3
+}
+
+/** Tries the suspects' changes, as many suspects at once as there are cores; told in the order of the suspects. */
 export async function tryAll(exam: Exam, suspects: readonly Suspect[], clock: Clock): Promise<Tried[]> {
   const tried = suspects.map((): Tried[] => [])
+  const order = [...suspects.keys()].sort((a, b) => urgency(exam, suspects[a]) - urgency(exam, suspects[b]))
   let next = 0
   const worker = async (): Promise<void> => {
     while (next < suspects.length) {
-      const at = next++
+      const at = order[next++]
       for (const change of suspects[at].suspicion.changes) {
         if (clock.isOver) return
         const trial = await attempt(exam, change, clock.seconds(1 / 4)).catch(refused)
@@ -121,14 +135,15 @@ export async function curedBy(exam: Exam, trials: readonly Tried[], clock: Clock
     const gain = trial.score - base.score
     const gotThere =
       base.status === 'diverged' ? 0 : Math.max(0, base.score - chance) / Math.max(1e-9, trial.score - chance)
-    const isAsGood = gain >= AS_GOOD * (best - base.score)
+    const isAsGood = gain >= (rule.isSeen ? HALF_AS_GOOD : AS_GOOD) * (best - base.score)
     const until = ASTRAY.has(base.outcome) ? STRICT : rule.until
-    const isClear = gotThere < until || (gotThere < NEARLY_THERE && gain >= CLEAR)
+    const isOfLength = rule.isOfRate || rule.isPatience
+    const isClear = gotThere < until || (isOfLength && gotThere < NEARLY_THERE && gain >= CLEAR)
     if (isMaterial(gain, exam) && isClear && isAsGood) {
       const isTrue =
         gotThere < until
           ? !(await onlyMemorises(exam, rule, trial.change, gain, gotThere, clock))
-          : (await heldGain(exam, trial.change, clock)) >= CLEAR
+          : await gainsHeld(exam, trial.change, clock)
       if (isTrue) found.set(rule, findingOf(rule, suspicion, trial, exam, confidenceOf(gain, best - base.score)))
     } else if ((rule.ofStart && isRestless(base.first)) || (rule.ofFirstSteps && isClimbing(base.first))) {
       const calm = highest(of.filter(({ trial: t }) => !isRestless(t.first) && t.score > base.score - MATERIAL))
@@ -156,18 +171,19 @@ async function onlyMemorises(
   return Math.max(after - exam.base.score, after - before) < HELD_SHARE * gain
 }
 
-/** What a change gains on rows held out; 0 where there are too few. */
-async function heldGain(exam: Exam, change: Change, clock: Clock): Promise<number> {
-  if (clock.isOver || exam.data.rows < FEW_ROWS) return 0
+/** Whether a change gains clearly on rows held out, their number considered. */
+async function gainsHeld(exam: Exam, change: Change, clock: Clock): Promise<boolean> {
+  if (clock.isOver || exam.data.rows < FEW_ROWS) return false
   const { before, after } = await heldScores(exam, change, clock)
-  return after - before
+  // At most the deviation of a share of so many rows.
+  return after - before >= MATERIAL + (1.5 * 0.5) / Math.sqrt(SPLITS * HELD * exam.data.rows)
 }
 
 /** Scores on rows held out of the program as it is and with a change, the mean of some splits. */
 async function heldScores(exam: Exam, change: Change, clock: Clock): Promise<{ before: number; after: number }> {
   const { subject, coding } = exam
   const seed = subject.model.seed ?? 0
-  const splits = Array.from({ length: SPLITS }, (_, i) => splitPair(subject, 0.3, (seed + i) >>> 0, coding))
+  const splits = Array.from({ length: SPLITS }, (_, i) => splitPair(subject, HELD, (seed + i) >>> 0, coding))
   const scoreOf = async (c: Change): Promise<number> => {
     const scores = splits.map(([train, held]) => attemptHeld(exam, c, clock.seconds(1 / 8), train, held))
     return (await Promise.all(scores)).reduce((sum, score) => sum + score / SPLITS, 0)
@@ -294,7 +310,8 @@ export async function combine(exam: Exam, findings: Finding[], clock: Clock): Pr
   for (const factor of [0.1, 10, 0.01]) {
     if (!isLow()) return
     const rate = withRate(amend(exam, change), factor)
-    await adopt(together(change, rate), `${factor < 1 ? 'Lower' : 'Raise'} the rate besides.`)
+    const isOfRate = RULES.some(({ id, ...rule }) => id === first.id && (rule.isOfRate || rule.isPatience))
+    await adopt(together(change, rate), isOfRate ? '' : `${factor < 1 ? 'Lower' : 'Raise'} the rate besides.`)
   }
   if (isLow())
     await adopt(together(change, standardized(amend(exam, change), 'inputs')), 'Standardize the inputs besides.')

@@ -711,15 +711,24 @@ export async function drawSick(id: string, seed: number): Promise<Case | null> {
       labels: [id, ...(fault.labels ?? [])],
       fixed_program_overrides: { preprocess: {}, grad_bug: null, l2: 0, ...right },
     }
-    if (row.isCertain || (await isSick(test, right, row, seed))) return test
+    const reference = fault.right && !row.holds ? await referenceOf(test, drawn, seed) : Number.NEGATIVE_INFINITY
+    if (row.isCertain || (await isSick(test, right, row, seed, reference))) return test
   }
   return null
 }
 
-async function isSick(test: Case, right: ProgramSpec, { holds }: FaultRow, seed: number): Promise<boolean> {
+async function isSick(
+  test: Case,
+  right: ProgramSpec,
+  { holds }: FaultRow,
+  seed: number,
+  reference: number,
+): Promise<boolean> {
   if (holds && !(await holds(test, right, seed))) return false
   const [sick, well] = [await scoreOf(await specimen(test, test.program, seed)), await scoresOf(test, right, seed)]
   if (well.train < well.chance + 0.2) return false
+  // A twin that was set right in other ways as well should be well, too.
+  if (well.fresh < reference - 0.1) return false
   return holds !== undefined || sick <= well.train - SICK
 }
 
