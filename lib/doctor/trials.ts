@@ -36,11 +36,11 @@ const SPLITS = 3
 const HELD = 0.3
 const FEW_ROWS = 40
 /**
- * Of a run that came farther than its rule's share, but not as far as this, a rate, batch or length is a cure where it
- * gains this much on the training rows, and clearly on rows held out.
+ * Of a run that came farther than its rule's share, but not as far as this, a change is a cure where it gains this much on
+ * the training rows (of rate, batch or length; of another kind), and clearly on rows held out.
  */
 const NEARLY_THERE = 0.8
-const CLEAR = 0.12
+const CLEAR = { ofLength: 0.12, else: 0.15 }
 /** What became of a run that no author would call trained, wherever it got. */
 const ASTRAY: ReadonlySet<string> = new Set(['diverging', 'stalled'])
 /** So near to all there is to gain, further changes are not tried. */
@@ -137,8 +137,8 @@ export async function curedBy(exam: Exam, trials: readonly Tried[], clock: Clock
       base.status === 'diverged' ? 0 : Math.max(0, base.score - chance) / Math.max(1e-9, trial.score - chance)
     const isAsGood = gain >= (rule.isSeen ? HALF_AS_GOOD : AS_GOOD) * (best - base.score)
     const until = ASTRAY.has(base.outcome) ? STRICT : rule.until
-    const isOfLength = rule.isOfRate || rule.isPatience
-    const isClear = gotThere < until || (isOfLength && gotThere < NEARLY_THERE && gain >= CLEAR)
+    const clear = rule.isOfRate || rule.isPatience ? CLEAR.ofLength : CLEAR.else
+    const isClear = gotThere < until || (gotThere < NEARLY_THERE && gain >= clear)
     if (isMaterial(gain, exam) && isClear && isAsGood) {
       const isTrue =
         gotThere < until
