@@ -55,6 +55,18 @@ export {
   sgd,
 } from './optimizers'
 export type { ModelOptions } from './options'
+export {
+  type GridSearchOptions,
+  gridSearch,
+  type HalvingSearchOptions,
+  halvingSearch,
+  type RandomSearchOptions,
+  randomSearch,
+  type SearchResult,
+  type Trial,
+} from './search/search'
+export type { Candidate, Range, SearchSpace, Space } from './search/space'
+export { type CrossValidateOptions, type CrossValidation, crossValidate, type Fold } from './search/validate'
 export { type Sweep, type SweepOptions, type SweepRun, sweep } from './sweep'
 export type { EarlyStoppingOptions } from './train/best'
 export type { CheckpointOptions } from './train/checkpoint'

@@ -46,7 +46,7 @@ export interface Random {
 }
 
 /** Streams by label, so that each room draws its own numbers. */
-const STREAMS = { weights: 1, shuffle: 2, split: 3, masks: 4, sample: 5, lanczos: 6 } as const
+const STREAMS = { weights: 1, shuffle: 2, split: 3, masks: 4, sample: 5, lanczos: 6, search: 7 } as const
 
 /**
  * The stream `label` of a seed; `part` tells its parts apart (a layer, an epoch).

@@ -7,7 +7,6 @@
  * doctor's business.
  */
 import { extname } from 'node:path'
-import { physicalCores } from './backends/cores'
 import { blueprint, knownOf } from './build'
 import { encodePair, fitCodec } from './data/codec'
 import { type Inputs, selectRows } from './data/matrix'
@@ -24,6 +23,7 @@ import { type ModelOptions, readModelOptions } from './options'
 import { alike, lossChart, writeChart, writePage } from './plot'
 import { renderHeat } from './plot/heat'
 import { drawSeed, random } from './random'
+import { sideBySide } from './search/validate'
 import type { Callback } from './train/callbacks'
 import type { History } from './train/history'
 import { type FitOptions, QUIET, UNTRACED } from './train/options'
@@ -85,30 +85,24 @@ export async function sweep(options: SweepOptions): Promise<Sweep> {
     ),
   )
   const data = readData(model, x, y)
-  const runs: SweepRun[] = new Array(asked.length)
-  let next = 0
-  const worker = async (): Promise<void> => {
-    while (next < asked.length) {
-      const at = next++
-      const { learningRate, initScale, seed } = asked[at]
-      const program: Program = {
-        model: { threads: 1, ...model, initScale, seed },
-        fit: { ...fit, ...UNTRACED, ...(learningRate !== undefined && { learningRate }) },
-      }
-      const predicted = await foretold(program, data)
-      const [history, losses] = await ran(new FNN(program.model), 'fit', program.fit, data)
-      runs[at] = {
-        learningRate: learningRate ?? history.learningRate[0],
-        initScale,
-        seed,
-        loss: history.loss,
-        predicted,
-        outcome: classify(losses, data),
-        status: history.status,
-      }
+  const runs = await sideBySide(asked.length, async (i): Promise<SweepRun> => {
+    const { learningRate, initScale, seed } = asked[i]
+    const program: Program = {
+      model: { threads: 1, ...model, initScale, seed },
+      fit: { ...fit, ...UNTRACED, ...(learningRate !== undefined && { learningRate }) },
     }
-  }
-  await Promise.all(Array.from({ length: Math.min(asked.length, physicalCores()) }, worker))
+    const predicted = await foretold(program, data)
+    const [history, losses] = await ran(new FNN(program.model), 'fit', program.fit, data)
+    return {
+      learningRate: learningRate ?? history.learningRate[0],
+      initScale,
+      seed,
+      loss: history.loss,
+      predicted,
+      outcome: classify(losses, data),
+      status: history.status,
+    }
+  })
   return { runs, plot: (path) => plotSweep(runs, path) }
 }
 

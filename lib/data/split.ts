@@ -54,6 +54,22 @@ export function splitRows(rows: number, share: number, { seed, classes }: SplitO
 }
 
 /**
+ * Deals rows into `count` parts whose sizes differ by one at most; with `classes`, so do those of each class, as nearly as
+ * both can be: rows are shuffled by the seed, put in order of their class, and dealt in turn.
+ *
+ * @returns row numbers of each part, ascending
+ * @throws ERR_OPTION for fewer than two parts; ERR_SHAPE for fewer rows than parts
+ */
+export function foldRows(rows: number, count: number, { seed, classes }: SplitOptions): Uint32Array[] {
+  if (!(count >= 2)) throw expected('an integer ≥ 2', 'folds', count)
+  if (rows < count)
+    throw new DownhillError('ERR_SHAPE', `Expected at least ${count} rows for ${count} folds but x has ${rows}.`)
+  const order = shuffle(countTo(rows), random(seed, 'split'))
+  if (classes) order.sort((a, b) => classes[a] - classes[b]) // stable: still shuffled within a class
+  return Array.from({ length: count }, (_, fold) => order.filter((_, i) => i % count === fold).sort())
+}
+
+/**
  * How many rows of each class are held out, `wanted` in all where that can be: whole parts of count × share first, then
  * one more row where the largest parts are left over (Hamilton's method). A class keeps a row to train on.
  */
