@@ -5,7 +5,16 @@ import { ACTIVATIONS, type ActivationName } from './activations'
 import { type Coding, checkKnown, type Known, type Task } from './data/targets'
 import { DownhillError } from './errors'
 import { dense, type LayerSpec, outputActivation, unitsOf } from './layers'
-import { LOSS_KERNELS, type LossKernel, type LossName, type LossSpec, lossRow, placeLoss, readLoss } from './losses'
+import {
+  formOf,
+  LOSS_KERNELS,
+  type LossKernel,
+  type LossName,
+  type LossSpec,
+  lossRow,
+  placeLoss,
+  readLoss,
+} from './losses'
 import type { Config } from './options'
 import { type Model, outputsOf } from './plan/layout'
 import type { Floats, Table } from './plan/plan'
@@ -61,7 +70,9 @@ export function taskOfOptions(config: Config): Task | null {
 function taskOf({ task, lossTask, activationTask, classes, outputs = 1 }: Known): Task | null {
   if (task) return task
   if (classes) return classes.length > 2 || outputs > 1 ? 'multiclass' : 'binary'
-  const hint = lossTask ?? activationTask
+  // A loss of any classes: the output says which, but for many outputs, which may be of one class each or of several.
+  const ofClasses = activationTask === 'multiclass' ? activationTask : outputs === 1 ? 'binary' : undefined
+  const hint = lossTask === 'classes' ? ofClasses : (lossTask ?? activationTask)
   if (hint === 'binary') return outputs > 1 ? 'multilabel' : 'binary'
   return hint ?? null
 }
@@ -78,8 +89,10 @@ export function blueprint(
   { task, outputs }: Pick<Coding, 'task' | 'outputs'>,
 ): Blueprint {
   const row = OUTPUTS[task]
-  // A loss that is asked for brings its own output: ten classes under binaryCrossEntropy are ten sigmoids.
-  const activation = (config.loss && lossRow(config.loss).link) ?? row.activation
+  // A loss that is asked for brings its own output: ten classes under binaryCrossEntropy are ten sigmoids. One with a
+  // form for each link goes by the task.
+  const asked = config.loss && lossRow(config.loss)
+  const activation = (asked && !asked.wide && (asked.link ?? asked.output)) || row.activation
   const layers: LayerSpec[] = config.layers
     ? [...config.layers]
     : [...config.hidden.map((units) => dense(units, config.activation)), dense(outputs, activation)]
@@ -94,31 +107,38 @@ export function blueprint(
 }
 
 /**
- * The network's outputs as probabilities, in place: where the loss reads them as logits and the output layer leaves them
- * so, the loss's own activation is one step further. Else they are taken as they are.
+ * The network's outputs as probabilities, or whatever it predicts, in place: where the loss reads them as logits and the
+ * output layer leaves them so, the loss's own activation is one step further. Else they are taken as they are.
  */
 export function toProbabilities({ model, loss }: Blueprint, outputs: Floats): Floats {
-  const row = lossRow(loss)
   const activation = outputActivation(model)
-  const site = placeLoss(loss, activation)
-  const readsLogits = row.logits !== row.probabilities && site.kernel === row.logits
-  if (row.link === undefined || !readsLogits || site.fused || ACTIVATIONS.get(activation)?.isProbability) return outputs
+  const { predicts } = lossRow(loss)
+  const { link } = formOf(loss, activation)
+  const { reads, fused } = placeLoss(loss, activation)
+  if (reads === 'probabilities' || fused) return outputs
+  if (predicts) {
+    for (let i = 0; i < outputs.length; i++) outputs[i] = predicts(outputs[i])
+    return outputs
+  }
+  if (link === undefined || ACTIVATIONS.get(activation)?.isProbability) return outputs
   const width = outputsOf(model)
-  ACTIVATIONS.get(row.link)?.forward(outputs, outputs, outputs.length / width, width)
+  ACTIVATIONS.get(link)?.forward(outputs, outputs, outputs.length / width, width)
   return outputs
 }
 
-/** The loss of outputs in the caller's units, by the specification's own kernel. */
+/** The loss of what `toProbabilities` made of outputs, in the caller's units, by the specification's own kernel. */
 export function lossOf({ model, loss }: Blueprint, { y, rows, targets: T, weights }: Table, outputs: Floats): number {
-  const { kernel, scale, overRows, parameter } = placeLoss(loss, outputActivation(model))
+  const activation = outputActivation(model)
+  const { scale, overRows, constants } = placeLoss(loss, activation)
+  const kernel = formOf(loss, activation).probabilities
   const O = outputs.length / rows
   const total = weights ? weights.reduce((sum, weight) => sum + weight, 0) : rows
   const s = overRows ? scale(O) / total : scale(O)
   const { compute } = LOSS_KERNELS.get(kernel) as LossKernel
-  if (!weights) return compute(outputs, y as Floats, null, rows, O, T, s, parameter)
+  if (!weights) return compute(outputs, y as Floats, null, rows, O, T, s, constants)
   const row = (v: Floats, r: number, columns: number): Floats => v.subarray(r * columns, (r + 1) * columns)
   return weights.reduce(
-    (sum, weight, r) => sum + compute(row(outputs, r, O), row(y as Floats, r, T), null, 1, O, T, s * weight, parameter),
+    (sum, weight, r) => sum + compute(row(outputs, r, O), row(y as Floats, r, T), null, 1, O, T, s * weight, constants),
     0,
   )
 }

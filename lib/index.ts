@@ -41,7 +41,20 @@ export {
   type PreluOptions,
   prelu,
 } from './layers'
-export { binaryCrossEntropy, crossEntropy, huber, type LossName, type LossSpec, mae, mse } from './losses'
+export {
+  binaryCrossEntropy,
+  crossEntropy,
+  focal,
+  hinge,
+  huber,
+  type LossName,
+  type LossSpec,
+  logCosh,
+  mae,
+  mse,
+  poisson,
+  quantile,
+} from './losses'
 export {
   adagrad,
   adam,

@@ -1,204 +1,29 @@
 /**
- * Losses: two tables. KERNELS are the functions that backends compute, with their gradients; LOSSES are the names users
- * say, each of which chooses a kernel by what the output layer yields. Definitions are PyTorch's unless said otherwise.
+ * Losses: the names users say, each of which chooses a kernel (kernels.ts) by what the output layer yields.
  *
  * A loss with a *link* is computed on logits when the output activation is that link, so that log(0) cannot happen:
- * sigmoid with binaryCrossEntropy, softmax with crossEntropy. Any other pair applies the activation, then the loss.
+ * sigmoid with binaryCrossEntropy, softmax with crossEntropy, either with focal. Any other pair applies the activation,
+ * then the loss.
  */
-import { ACTIVATIONS, largestOf } from './activations'
+import { ACTIVATIONS, type ActivationName } from './activations'
+import type { LossTask, Task } from './data/targets'
 import { expected, refuseUnknown } from './errors'
-import { checkName } from './names'
-import type { Floats } from './plan/plan'
+import type { KernelConstants } from './kernels'
+import { checkName, checkNumber, type NumberRange, RANGES } from './names'
 
-// ---------------------------------------------------------------------------------------------------- kernels
+export { LOSS_KERNELS, type LossKernel } from './kernels'
 
-export interface LossKernel {
-  readonly name: string
-  readonly synopsis: string
-  /** The |z − t| at which the slope, or the slope of the slope, jumps: finite differences must not step over one. */
-  kink?(parameter: number): number
-  /** s·Σ l(z, t) over `rows` rows of O outputs and T target columns; writes dz = s·∂l/∂z where wanted. */
-  compute(
-    z: Floats,
-    t: Floats,
-    dz: Floats | null,
-    rows: number,
-    O: number,
-    T: number,
-    s: number,
-    parameter: number,
-  ): number
-  /** Rdz = s·(∂²l/∂z²)·Rz: the tangent of dz. */
-  tangent(
-    z: Floats,
-    t: Floats,
-    Rz: Floats,
-    Rdz: Floats,
-    rows: number,
-    O: number,
-    T: number,
-    s: number,
-    parameter: number,
-  ): void
-}
-
-/** A kernel from a scalar loss and its two derivatives in z; O targets a row. */
-function elementwise(
-  name: string,
-  synopsis: string,
-  l: (z: number, t: number, parameter: number) => number,
-  dl: (z: number, t: number, parameter: number) => number,
-  d2l: (z: number, t: number, parameter: number) => number,
-  kink?: (parameter: number) => number,
-): LossKernel {
-  return {
-    name,
-    synopsis,
-    ...(kink && { kink }),
-    compute(z, t, dz, rows, O, _T, s, parameter) {
-      let sum = 0
-      for (let i = 0; i < rows * O; i++) sum += l(z[i], t[i], parameter)
-      if (dz) for (let i = 0; i < rows * O; i++) dz[i] = s * dl(z[i], t[i], parameter)
-      return s * sum
-    },
-    tangent(z, t, Rz, Rdz, rows, O, _T, s, parameter) {
-      for (let i = 0; i < rows * O; i++) Rdz[i] = s * d2l(z[i], t[i], parameter) * Rz[i]
-    },
-  }
-}
-
-/** The target of class o in row r: a probability, or 1 and 0 by index where one column holds class numbers. */
-function targetOf(t: Floats, r: number, o: number, O: number, T: number): number {
-  return T === O ? t[r * O + o] : t[r] === o ? 1 : 0
-}
-
-const crossEntropyLogits: LossKernel = {
-  name: 'crossEntropyLogits',
-  synopsis: 'l = −Σ t·(z − log Σ e^z)',
-  compute(z, t, dz, rows, O, T, s) {
-    let sum = 0
-    for (let r = 0; r < rows; r++) {
-      const from = r * O
-      const largest = largestOf(z, from, from + O)
-      let total = 0
-      for (let o = 0; o < O; o++) total += Math.exp(z[from + o] - largest)
-      const logTotal = largest + Math.log(total)
-      let mass = 0
-      for (let o = 0; o < O; o++) {
-        const target = targetOf(t, r, o, O, T)
-        mass += target
-        if (target !== 0) sum += target * (logTotal - z[from + o])
-      }
-      if (dz)
-        for (let o = 0; o < O; o++)
-          dz[from + o] = s * (mass * Math.exp(z[from + o] - logTotal) - targetOf(t, r, o, O, T))
-    }
-    return s * sum
-  },
-  // With p the softmax of z: the mass of the targets times p ⊙ (Rz − Σ p·Rz).
-  tangent(z, t, Rz, Rdz, rows, O, T, s) {
-    for (let r = 0; r < rows; r++) {
-      const from = r * O
-      const largest = largestOf(z, from, from + O)
-      let total = 0
-      let dot = 0
-      let mass = 0
-      for (let o = 0; o < O; o++) {
-        const e = Math.exp(z[from + o] - largest)
-        total += e
-        dot += e * Rz[from + o]
-        mass += targetOf(t, r, o, O, T)
-      }
-      for (let o = 0; o < O; o++) {
-        const p = Math.exp(z[from + o] - largest) / total
-        Rdz[from + o] = s * mass * p * (Rz[from + o] - dot / total)
-      }
-    }
-  },
-}
-
-const crossEntropyProbabilities: LossKernel = {
-  name: 'crossEntropyProbabilities',
-  synopsis: 'l = −Σ t·log p, unclipped',
-  compute(p, t, dp, rows, O, T, s) {
-    let sum = 0
-    for (let r = 0; r < rows; r++)
-      for (let o = 0; o < O; o++) {
-        const target = targetOf(t, r, o, O, T)
-        if (target !== 0) sum -= target * Math.log(p[r * O + o])
-        if (dp) dp[r * O + o] = target !== 0 ? (-s * target) / p[r * O + o] : 0
-      }
-    return s * sum
-  },
-  tangent(p, t, Rp, Rdp, rows, O, T, s) {
-    for (let r = 0; r < rows; r++)
-      for (let o = 0; o < O; o++) {
-        const i = r * O + o
-        const target = targetOf(t, r, o, O, T)
-        Rdp[i] = target !== 0 ? ((s * target) / (p[i] * p[i])) * Rp[i] : 0
-      }
-  },
-}
-
-const KERNEL_ROWS: readonly LossKernel[] = [
-  elementwise(
-    'mse',
-    'l = (z − t)²',
-    (z, t) => (z - t) * (z - t),
-    (z, t) => 2 * (z - t),
-    () => 2,
-  ),
-  elementwise(
-    'mae',
-    'l = |z − t|, with slope 0 at 0',
-    (z, t) => Math.abs(z - t),
-    (z, t) => Math.sign(z - t),
-    () => 0,
-    () => 0,
-  ),
-  elementwise(
-    'huber',
-    'l = |z − t| ≤ δ ? ½(z − t)² : δ·(|z − t| − ½δ)',
-    (z, t, delta) => {
-      const e = Math.abs(z - t)
-      return e <= delta ? 0.5 * e * e : delta * (e - 0.5 * delta)
-    },
-    (z, t, delta) => {
-      const e = z - t
-      return Math.max(-delta, Math.min(delta, e))
-    },
-    (z, t, delta) => (Math.abs(z - t) <= delta ? 1 : 0),
-    (delta) => delta,
-  ),
-  elementwise(
-    'bceLogits',
-    'l = max(z, 0) − z·t + log(1 + e^−|z|)',
-    (z, t) => Math.max(z, 0) - z * t + Math.log1p(Math.exp(-Math.abs(z))),
-    // sigmoid(z) − t from the smaller share, sigmoid(−|z|): where t is 1, nothing is lost to the 1.
-    (z, t) => {
-      const q = 1 / (1 + Math.exp(Math.abs(z)))
-      return z > 0 ? 1 - t - q : q - t
-    },
-    (z) => 1 / (1 + Math.exp(-z)) / (1 + Math.exp(z)),
-  ),
-  // 0·log 0 is NaN here as in the question's own code: hiding it would hide the disease.
-  elementwise(
-    'bceProbabilities',
-    'l = −(t·log p + (1 − t)·log(1 − p)), unclipped',
-    (p, t) => -(t * Math.log(p) + (1 - t) * Math.log(1 - p)),
-    (p, t) => (p - t) / (p * (1 - p)),
-    (p, t) => t / (p * p) + (1 - t) / ((1 - p) * (1 - p)),
-  ),
-  crossEntropyLogits,
-  crossEntropyProbabilities,
-]
-
-/** All kernels by name. */
-export const LOSS_KERNELS: ReadonlyMap<string, LossKernel> = new Map(KERNEL_ROWS.map((row) => [row.name, row]))
-
-// ---------------------------------------------------------------------------------------------------- names
-
-export type LossName = 'binaryCrossEntropy' | 'crossEntropy' | 'mse' | 'mae' | 'huber'
+export type LossName =
+  | 'binaryCrossEntropy'
+  | 'crossEntropy'
+  | 'focal'
+  | 'hinge'
+  | 'mse'
+  | 'mae'
+  | 'huber'
+  | 'logCosh'
+  | 'quantile'
+  | 'poisson'
 
 /** A loss with its options filled in. */
 export interface LossSpec {
@@ -206,15 +31,20 @@ export interface LossSpec {
   readonly reduction: 'mean' | 'sum'
   readonly scale: number
   /** What the output layer's values are taken for; left out, its activation decides. */
-  readonly from?: 'logits' | 'probabilities'
+  readonly from?: 'logits' | 'probabilities' | 'logs' | 'rates'
   /** Of huber. */
   readonly delta?: number
+  /** Of quantile. */
+  readonly q?: number
+  /** Of the cross-entropies; left out: 0. */
+  readonly labelSmoothing?: number
+  /** Of focal; alpha left out: both answers weigh 1. */
+  readonly gamma?: number
+  readonly alpha?: number
 }
 
-/** One loss as users name it. */
-export interface Loss {
-  readonly name: LossName
-  readonly synopsis: string
+/** How a loss is computed where the output activation is its link, and where it is any other. */
+export interface LossForm {
   /** The output activation with which it runs on logits. */
   readonly link?: 'sigmoid' | 'softmax'
   /** Its kernels; the same one twice where the distinction means nothing. */
@@ -222,41 +52,80 @@ export interface Loss {
   readonly probabilities: string
   /** What 'mean' divides by. */
   readonly meanOver: 'elements' | 'rows'
-  /** Whether class targets are given as indices or as one column a class. */
-  readonly classTargets: 'index' | 'dense'
-  /** The task it says, if it says one. */
-  readonly task?: 'binary' | 'multiclass' | 'regression'
-  /** Its options beside reduction and scale. */
-  readonly options: readonly string[]
 }
 
+/** One loss as users name it. */
+export interface Loss extends LossForm {
+  readonly name: LossName
+  readonly synopsis: string
+  /** Another form, for outputs that its own link makes. */
+  readonly wide?: LossForm
+  /** The output activation that it wants where it has no link. @default the task's own */
+  readonly output?: ActivationName
+  /** Whether class targets are given as indices or as one column a class. */
+  readonly classTargets: 'index' | 'dense'
+  /** The task it says, if it says one; 'classes': some of them, y says which. */
+  readonly task?: LossTask
+  /** Tasks of which it is a loss, and no makeshift. */
+  readonly tasks: readonly Task[]
+  /** What an output read as a logit predicts, where that is no activation's business. */
+  readonly predicts?: (z: number) => number
+  /** Names of both readings. @default logits, probabilities */
+  readonly readings?: readonly [logits: 'logs', probabilities: 'rates']
+  /** Its options beside reduction and scale. */
+  readonly options: readonly OptionName[]
+  /** The constants of its kernels. @default none */
+  readonly constants?: (spec: LossSpec) => Partial<KernelConstants>
+}
+
+/** A loss of distances: numbers against numbers. */
+const distance = (name: LossName, synopsis: string, rest: Partial<Loss> = {}): Loss => ({
+  name,
+  synopsis,
+  logits: name,
+  probabilities: name,
+  meanOver: 'elements',
+  classTargets: 'dense',
+  tasks: ['regression'],
+  options: [],
+  ...rest,
+})
+
+const smoothing = ({ labelSmoothing = 0 }: LossSpec): Partial<KernelConstants> => ({ parameter: labelSmoothing })
+
 const LOSS_ROWS: readonly Loss[] = [
-  {
-    name: 'mse',
-    synopsis: 'squared error',
-    logits: 'mse',
-    probabilities: 'mse',
-    meanOver: 'elements',
-    classTargets: 'dense',
-    options: [],
-  },
-  {
-    name: 'mae',
-    synopsis: 'absolute error',
-    logits: 'mae',
-    probabilities: 'mae',
-    meanOver: 'elements',
-    classTargets: 'dense',
-    options: [],
-  },
-  {
-    name: 'huber',
-    synopsis: 'squared error within delta, absolute beyond',
-    logits: 'huber',
-    probabilities: 'huber',
-    meanOver: 'elements',
-    classTargets: 'dense',
+  distance('mse', 'squared error'),
+  distance('mae', 'absolute error'),
+  distance('huber', 'squared error within delta, absolute beyond', {
     options: ['delta'],
+    constants: ({ delta = 1 }) => ({ parameter: delta }),
+  }),
+  distance('logCosh', 'log cosh of the error: nearly half its square near 0, absolute far out'),
+  distance('quantile', 'pinball loss: the share q of the targets lies below its best prediction', {
+    options: ['q'],
+    constants: ({ q = 0.5 }) => ({ parameter: q }),
+  }),
+  distance('poisson', 'counts against a rate, of which the output is the logarithm', {
+    logits: 'poissonLogs',
+    probabilities: 'poissonRates',
+    output: 'linear',
+    task: 'regression',
+    predicts: Math.exp,
+    readings: ['logs', 'rates'],
+    options: ['from'],
+  }),
+  {
+    name: 'hinge',
+    synopsis: 'how far each output falls short of its margin, 1 or −1 for the targets 1 and 0',
+    logits: 'hinge',
+    probabilities: 'hinge',
+    meanOver: 'elements',
+    output: 'linear',
+    classTargets: 'dense',
+    task: 'classes',
+    tasks: ['binary', 'multiclass', 'multilabel'],
+    predicts: (z) => (z + 1) / 2,
+    options: [],
   },
   {
     name: 'binaryCrossEntropy',
@@ -267,7 +136,9 @@ const LOSS_ROWS: readonly Loss[] = [
     meanOver: 'elements',
     classTargets: 'dense',
     task: 'binary',
-    options: ['from'],
+    tasks: ['binary', 'multilabel'],
+    options: ['from', 'labelSmoothing'],
+    constants: smoothing,
   },
   {
     name: 'crossEntropy',
@@ -278,7 +149,28 @@ const LOSS_ROWS: readonly Loss[] = [
     meanOver: 'rows',
     classTargets: 'index',
     task: 'multiclass',
-    options: ['from'],
+    tasks: ['multiclass'],
+    options: ['from', 'labelSmoothing'],
+    constants: smoothing,
+  },
+  {
+    name: 'focal',
+    synopsis: 'log loss of each output, or of the right class behind softmax, less where it is right already',
+    link: 'sigmoid',
+    logits: 'focalLogits',
+    probabilities: 'focalProbabilities',
+    meanOver: 'elements',
+    wide: {
+      link: 'softmax',
+      logits: 'focalCrossEntropyLogits',
+      probabilities: 'focalCrossEntropyProbabilities',
+      meanOver: 'rows',
+    },
+    classTargets: 'dense',
+    task: 'classes',
+    tasks: ['binary', 'multiclass', 'multilabel'],
+    options: ['from', 'gamma', 'alpha'],
+    constants: ({ gamma = 2, alpha = -1 }) => ({ parameter: gamma, second: alpha }),
   },
 ]
 
@@ -290,36 +182,62 @@ export function lossRow(spec: LossSpec): Loss {
   return LOSSES.get(spec.kind) as Loss
 }
 
+/** The form that a loss takes behind an output activation. */
+export function formOf(spec: LossSpec, activation: string): LossForm {
+  const row = lossRow(spec)
+  return row.wide && row.wide.link === activation ? row.wide : row
+}
+
 /** How a loss meets an output activation: the kernel, and whether it takes the place of the activation. */
 export interface LossSite {
   readonly kernel: string
+  readonly reads: 'logits' | 'probabilities'
   /** The kernel works on logits; the activation is not applied before it. */
   readonly fused: boolean
-  /** Constant in front of the sum, the mean over outputs in it; `overRows`: to be divided by the rows of a batch. */
+  /** Constant in front of the sum, the mean over outputs in it; `overRows`: to be divided by the weight of a batch. */
   readonly scale: (outputs: number) => number
   readonly overRows: boolean
-  readonly parameter: number
+  readonly constants: KernelConstants
 }
 
 export function placeLoss(spec: LossSpec, activation: string): LossSite {
   const row = lossRow(spec)
-  const linked = row.link === activation
-  const isProbability = ACTIVATIONS.get(activation)?.isProbability === true
-  const from = spec.from ?? (linked || !isProbability ? 'logits' : 'probabilities')
-  const perElement = spec.reduction === 'mean' && row.meanOver === 'elements'
+  const form = formOf(spec, activation)
+  const linked = form.link === activation
+  const yieldsShares = form.link !== undefined && ACTIVATIONS.get(activation)?.isProbability === true
+  const asked = spec.from && (['probabilities', 'rates'].includes(spec.from) ? 'probabilities' : 'logits')
+  const reads = asked ?? (linked || !yieldsShares ? 'logits' : 'probabilities')
+  const perElement = spec.reduction === 'mean' && form.meanOver === 'elements'
   return {
-    kernel: row[from],
-    fused: linked && from === 'logits',
+    kernel: form[reads],
+    reads,
+    fused: linked && reads === 'logits',
     scale: (outputs) => (perElement ? spec.scale / outputs : spec.scale),
     overRows: spec.reduction === 'mean',
-    parameter: spec.delta ?? 0,
+    constants: { parameter: 0, second: 0, ...row.constants?.(spec) },
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- factories
+// ---------------------------------------------------------------------------------------------------- options
+
+type OptionName = 'from' | 'delta' | 'q' | 'labelSmoothing' | 'gamma' | 'alpha'
+
+const share: NumberRange = { says: 'a number in [0, 1]', holds: (x) => x >= 0 && x <= 1 }
+const inner: NumberRange = { says: 'a number between 0 and 1 (both excluded)', holds: (x) => x > 0 && x < 1 }
+
+/** Options that are numbers, with what they are where they are left out; null: nothing. */
+const NUMBERS: {
+  readonly [K in Exclude<OptionName, 'from'>]: { readonly range: NumberRange; readonly by: number | null }
+} = {
+  delta: { range: RANGES.positive, by: 1 },
+  q: { range: inner, by: 0.5 },
+  labelSmoothing: { range: RANGES.fraction, by: null },
+  gamma: { range: RANGES.notNegative, by: 2 },
+  alpha: { range: share, by: null },
+}
 
 interface CommonOptions {
-  /** 'mean' over rows × outputs (crossEntropy: over rows), or 'sum' of the same terms. @default 'mean' */
+  /** 'mean' over rows × outputs (over rows, behind softmax), or 'sum' of the same terms. @default 'mean' */
   reduction?: 'mean' | 'sum'
   /** Multiplies the loss, > 0; ½·mse is `scale: 0.5`. @default 1 */
   scale?: number
@@ -331,8 +249,12 @@ interface FromOption {
    */
   from?: 'logits' | 'probabilities'
 }
+interface SmoothingOption {
+  /** The share in [0, 1) of each target that is given to all classes alike (Szegedy et al. 2016). @default 0 */
+  labelSmoothing?: number
+}
 
-export type LossOptions = CommonOptions & FromOption & { delta?: number }
+export type LossOptions = CommonOptions & { [K in OptionName]?: unknown }
 
 /**
  * A checked loss from a name or from what a factory returned.
@@ -350,16 +272,22 @@ export function readLoss(value: unknown): LossSpec {
 function make(kind: LossName, options: LossOptions): LossSpec {
   const row = LOSSES.get(kind) as Loss
   refuseUnknown(options, ['reduction', 'scale', ...row.options], kind)
-  const { reduction = 'mean', scale = 1, from, delta = 1 } = options
+  const { reduction = 'mean', scale = 1, from } = options
   checkName(reduction, ['mean', 'sum'], `reduction of ${kind}`)
-  if (!(typeof scale === 'number' && scale > 0 && Number.isFinite(scale)))
-    throw expected('a positive number', `scale of ${kind}`, scale)
-  if (from !== undefined) checkName(from, ['logits', 'probabilities'], `from of ${kind}`)
-  if (!row.options.includes('delta')) return { kind, reduction, scale, ...(from && { from }) }
-  if (!(typeof delta === 'number' && delta > 0 && Number.isFinite(delta)))
-    throw expected('a positive number', `delta of ${kind}`, delta)
-  return { kind, reduction, scale, delta }
+  checkNumber(scale, RANGES.positive, `scale of ${kind}`)
+  const reading =
+    from === undefined ? undefined : checkName(from, row.readings ?? ['logits', 'probabilities'], `from of ${kind}`)
+  const numbers: { [option: string]: number } = {}
+  for (const name of row.options) {
+    if (name === 'from') continue
+    const { range, by } = NUMBERS[name]
+    const value = options[name] === undefined ? by : options[name]
+    if (value !== null || options[name] === null) numbers[name] = checkNumber(value, range, `${name} of ${kind}`)
+  }
+  return { kind, reduction, scale, ...(reading && { from: reading }), ...numbers }
 }
+
+// ---------------------------------------------------------------------------------------------------- factories
 
 /** Mean or sum of (z − t)². */
 export const mse = (options: CommonOptions = {}): LossSpec => make('mse', options)
@@ -367,8 +295,33 @@ export const mse = (options: CommonOptions = {}): LossSpec => make('mse', option
 export const mae = (options: CommonOptions = {}): LossSpec => make('mae', options)
 /** ½e² where |e| ≤ delta, delta·(|e| − ½delta) beyond; delta > 0, default 1. */
 export const huber = (options: CommonOptions & { delta?: number } = {}): LossSpec => make('huber', options)
+/** log cosh(z − t): as ½e² near 0, as |e| − log 2 far out, and smooth. */
+export const logCosh = (options: CommonOptions = {}): LossSpec => make('logCosh', options)
+/**
+ * The pinball loss: q·(t − z) where the target is higher, (1 − q)·(z − t) where it is lower, so that a prediction is the
+ * q-quantile of the targets; q in (0, 1), default 0.5, the median.
+ */
+export const quantile = (options: CommonOptions & { q?: number } = {}): LossSpec => make('quantile', options)
+/**
+ * Negative log likelihood of counts ≥ 0 without its constant term (PyTorch's PoissonNLLLoss, without its epsilon).
+ * The output is the logarithm of the rate, and predict gives the rate; with `from: 'rates'` the output is the rate itself.
+ */
+export const poisson = (options: CommonOptions & { from?: 'logs' | 'rates' } = {}): LossSpec => make('poisson', options)
+/**
+ * max(0, 1 − y·z) with y = −1 and 1 for the targets 0 and 1, on a linear output; of more classes each against the rest.
+ * A prediction is the side of 0; predictProba gives (z + 1) / 2, which is no probability.
+ */
+export const hinge = (options: CommonOptions = {}): LossSpec => make('hinge', options)
 /** −(t·log p + (1 − t)·log(1 − p)). */
-export const binaryCrossEntropy = (options: CommonOptions & FromOption = {}): LossSpec =>
+export const binaryCrossEntropy = (options: CommonOptions & FromOption & SmoothingOption = {}): LossSpec =>
   make('binaryCrossEntropy', options)
 /** −log of the right class's probability; targets are class indices or one probability a class. */
-export const crossEntropy = (options: CommonOptions & FromOption = {}): LossSpec => make('crossEntropy', options)
+export const crossEntropy = (options: CommonOptions & FromOption & SmoothingOption = {}): LossSpec =>
+  make('crossEntropy', options)
+/**
+ * Cross entropy times (1 − p)^gamma, p the probability of the right answer (Lin et al. 2017): of each output against 0 or
+ * 1, or of the right class behind softmax. gamma ≥ 0, default 2. alpha in [0, 1] weighs 1 against 0, as alpha and
+ * 1 − alpha; left out, both weigh 1; behind softmax it means nothing, and classWeight does it.
+ */
+export const focal = (options: CommonOptions & FromOption & { gamma?: number; alpha?: number } = {}): LossSpec =>
+  make('focal', options)

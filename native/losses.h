@@ -1,4 +1,4 @@
-// Loss kernels: one row each, twin of KERNELS in lib/losses.ts; definitions are PyTorch's unless said otherwise.
+// Loss kernels: one row each, twin of lib/kernels.ts; definitions are PyTorch's unless said otherwise.
 //
 // A row returns Σ l(z, t) over some rows, added in double, and writes dz = s·∂l/∂z where dz is wanted. It neither clips
 // nor repairs: log 0 is −∞ and 0·log 0 is NaN, as a symptom should be.
@@ -19,7 +19,8 @@ struct LossTerms {
   float* dz;         // (rows, O), or null
   size_t O, T;       // T is O, or 1 where t holds class numbers
   double s;          // constant before the gradient
-  double parameter;  // δ of huber
+  double parameter;  // e.g. δ of huber, γ of a focal loss
+  double second;     // e.g. its α
 };
 
 // The tangent of dz: Rdz = s·(∂²l/∂z²)·Rz, each (rows, O).
@@ -27,7 +28,7 @@ struct LossTangent {
   const float *z, *t, *Rz;
   float* Rdz;
   size_t O, T;
-  double s, parameter;
+  double s, parameter, second;
 };
 
 struct Loss {

@@ -204,12 +204,12 @@ void eachWeighted(const Step& step, F&& body) {
 
 // s = overRows ? scale/Σω : scale;  loss += s·Σ ω·l(z,t);  dz = s·ω·∂l/∂z   (dz −1: not wanted; s = 0 where Σω is)
 struct LossOf {
-  static constexpr const char* names = "z t dz O T scale overRows parameter";
+  static constexpr const char* names = "z t dz O T scale overRows parameter second";
   const Loss& l;
   size_t O, T;
   const float *z, *t;
   float* dz;
-  double scale, parameter;
+  double scale, parameter, second;
   bool overRows;
   explicit LossOf(const Operands& in)
       : l(in.table<Loss>()),
@@ -220,16 +220,17 @@ struct LossOf {
         dz(in.optional("dz", in.capacity() * O)),
         scale(in.number("scale")),
         parameter(in.number("parameter")),
+        second(in.number("second")),
         overRows(in.number("overRows") != 0) {}
   void run(Step& step) const {
     const double s = lossScale(scale, overRows, step);
     if (step.source.weights == nullptr) {
-      step.loss += s * l.sum({z, t, dz, O, T, s, parameter}, step.B);
+      step.loss += s * l.sum({z, t, dz, O, T, s, parameter, second}, step.B);
       return;
     }
     eachWeighted(step, [&](size_t b, double weight) {
       float* const to = dz == nullptr ? nullptr : dz + b * O;
-      step.loss += s * weight * l.sum({z + b * O, t + b * T, to, O, T, s * weight, parameter}, 1);
+      step.loss += s * weight * l.sum({z + b * O, t + b * T, to, O, T, s * weight, parameter, second}, 1);
     });
   }
 };
@@ -256,12 +257,12 @@ struct AffineTangent {
 
 // s = overRows ? scale/Σω : scale;  Rdz = s·ω·(∂²l/∂z²)·Rz   (s = 0 where Σω is)
 struct LossTangentOf {
-  static constexpr const char* names = "z t Rz Rdz O T scale overRows parameter";
+  static constexpr const char* names = "z t Rz Rdz O T scale overRows parameter second";
   const Loss& l;
   size_t O, T;
   const float *z, *t, *Rz;
   float* Rdz;
-  double scale, parameter;
+  double scale, parameter, second;
   bool overRows;
   explicit LossTangentOf(const Operands& in)
       : l(in.table<Loss>()),
@@ -273,15 +274,16 @@ struct LossTangentOf {
         Rdz(in.floats("Rdz", in.capacity() * O)),
         scale(in.number("scale")),
         parameter(in.number("parameter")),
+        second(in.number("second")),
         overRows(in.number("overRows") != 0) {}
   void run(Step& step) const {
     const double s = lossScale(scale, overRows, step);
     if (step.source.weights == nullptr) {
-      l.tangent({z, t, Rz, Rdz, O, T, s, parameter}, step.B);
+      l.tangent({z, t, Rz, Rdz, O, T, s, parameter, second}, step.B);
       return;
     }
     eachWeighted(step, [&](size_t b, double weight) {
-      l.tangent({z + b * O, t + b * T, Rz + b * O, Rdz + b * O, O, T, s * weight, parameter}, 1);
+      l.tangent({z + b * O, t + b * T, Rz + b * O, Rdz + b * O, O, T, s * weight, parameter, second}, 1);
     });
   }
 };

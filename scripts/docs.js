@@ -52,14 +52,16 @@ const TABLES = {
     const { LOSSES } = lib('losses')
     return table(
       ['loss', 'meaning', 'on logits behind', 'kernels', "'mean' divides by", 'options'],
-      [...LOSSES.values()].map((row) => [
-        code(row.name),
-        row.synopsis,
-        code(row.link ?? ''),
-        [...new Set([row.logits, row.probabilities])].map(code).join(', '),
-        row.meanOver === 'rows' ? 'rows' : 'rows × outputs',
-        ['reduction', 'scale', ...row.options].map(code).join(', '),
-      ]),
+      [...LOSSES.values()]
+        .flatMap((row) => (row.wide ? [row, { ...row, ...row.wide }] : [row]))
+        .map((row) => [
+          code(row.name),
+          row.synopsis,
+          code(row.link ?? ''),
+          [...new Set([row.logits, row.probabilities])].map(code).join(', '),
+          row.meanOver === 'rows' ? 'rows' : 'rows × outputs',
+          ['reduction', 'scale', ...row.options].map(code).join(', '),
+        ]),
     )
   },
 

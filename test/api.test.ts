@@ -376,7 +376,10 @@ const ACTIVATIONS = [
   'sigmoid',
   'softmax',
 ] as const
-const LOSSES = ['binaryCrossEntropy', 'crossEntropy', 'mse', 'mae', 'huber'] as const
+// biome-ignore format: a list
+const LOSSES = [
+  'binaryCrossEntropy', 'crossEntropy', 'focal', 'hinge', 'mse', 'mae', 'huber', 'logCosh', 'quantile', 'poisson',
+] as const
 const INITIALIZERS = [
   ...(['glorotUniform', 'glorotNormal', 'heUniform', 'heNormal', 'lecunUniform', 'lecunNormal'] as const),
   ...(['orthogonal', 'zeros', 'ones'] as const),

@@ -21,7 +21,19 @@ import {
   layerNorm,
   prelu,
 } from '../dist/layers'
-import { binaryCrossEntropy, crossEntropy, huber, type LossSpec, mae, mse } from '../dist/losses'
+import {
+  binaryCrossEntropy,
+  crossEntropy,
+  focal,
+  hinge,
+  huber,
+  type LossSpec,
+  logCosh,
+  mae,
+  mse,
+  poisson,
+  quantile,
+} from '../dist/losses'
 import {
   adagrad,
   adam,
@@ -61,8 +73,8 @@ export const CONTENDERS: readonly Contender[] = [
 
 // ---------------------------------------------------------------------------------------------------- cases
 
-/** numbers: real ones; bits: 0 and 1; classes: one column of class numbers; shares: one column a class, of sum 1. */
-export type TargetKind = 'numbers' | 'bits' | 'classes' | 'shares'
+/** numbers: real ones; counts: whole ones; bits: 0 and 1; classes: a column of class numbers; shares: a column a class, of sum 1. */
+export type TargetKind = 'numbers' | 'counts' | 'bits' | 'classes' | 'shares'
 
 export interface Case {
   readonly name: string
@@ -246,6 +258,18 @@ const LOSSES: readonly [loss: LossSpec, output: ActivationName, targets: TargetK
   [mse({ reduction: 'sum', scale: 0.5 }), 'tanh', 'numbers'],
   [mae(), 'linear', 'numbers'],
   [huber({ delta: 0.7 }), 'linear', 'numbers'],
+  [logCosh(), 'linear', 'numbers'],
+  [quantile({ q: 0.8 }), 'linear', 'numbers'],
+  [hinge(), 'linear', 'bits'],
+  [poisson(), 'linear', 'counts'],
+  [poisson({ from: 'rates' }), 'softplus', 'counts'],
+  [focal(), 'sigmoid', 'bits'],
+  [focal({ gamma: 1.5, alpha: 0.25, reduction: 'sum' }), 'linear', 'bits'],
+  [focal({ from: 'probabilities' }), 'sigmoid', 'bits'],
+  [focal({ gamma: 1.5 }), 'softmax', 'shares'],
+  [focal({ from: 'probabilities' }), 'softmax', 'classes'],
+  [binaryCrossEntropy({ labelSmoothing: 0.1 }), 'sigmoid', 'bits'],
+  [crossEntropy({ labelSmoothing: 0.1 }), 'softmax', 'classes'],
   [binaryCrossEntropy(), 'sigmoid', 'bits'],
   [binaryCrossEntropy({ reduction: 'sum' }), 'linear', 'bits'],
   [binaryCrossEntropy({ from: 'probabilities' }), 'sigmoid', 'bits'],
@@ -256,7 +280,8 @@ const LOSSES: readonly [loss: LossSpec, output: ActivationName, targets: TargetK
 ]
 
 const losses = LOSSES.map(([loss, output, targets]): [string, CaseRow] => {
-  const name = `${loss.kind} ${loss.reduction}${loss.from ? ` from ${loss.from}` : ''} of ${output}, ${targets}`
+  const more = `${loss.from ? ` from ${loss.from}` : ''}${loss.labelSmoothing ? ', smoothed,' : ''}`
+  const name = `${loss.kind} ${loss.reduction}${more} of ${output}, ${targets}`
   return [name, { inputs: 3, layers: [layer(7, 'tanh'), layer(5, output)], rows: 33, capacity: 20, loss, targets }]
 })
 
@@ -336,6 +361,7 @@ export function tableOf(row: Case): Table {
 
 const TARGETS: { readonly [K in TargetKind]: (row: Case, O: number) => Float32Array } = {
   numbers: ({ rows, seed }, O) => scatter(rows * O, seed, 1),
+  counts: ({ rows, seed }, O) => scatter(rows * O, seed, 1, 2).map((v) => Math.round(Math.abs(v))),
   bits: ({ rows, seed }, O) => scatter(rows * O, seed, 1).map((v) => Number(v > 0)),
   classes: ({ rows, seed }, O) => {
     const from = random(seed, 'sample', 1)

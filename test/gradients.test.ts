@@ -10,7 +10,21 @@
  * 1e-9·max(1, |L|) + 1e-6·(|a| + |n|). Rows of data within ten steps of a kink (relu at 0, mae at its target, …) are left
  * out, and counted.
  */
-import { binaryCrossEntropy, crossEntropy, dense, dropout, FNN, huber, mae, mse } from 'downhill'
+import {
+  binaryCrossEntropy,
+  crossEntropy,
+  dense,
+  dropout,
+  FNN,
+  focal,
+  hinge,
+  huber,
+  logCosh,
+  mae,
+  mse,
+  poisson,
+  quantile,
+} from 'downhill'
 import t, { type Test } from 'tap'
 import { agree, FLOAT64, flat, identity, type Matrix, matrix, onEachBackend, readJson } from './truth'
 
@@ -23,14 +37,18 @@ interface Options {
   scale?: number
   from?: 'logits' | 'probabilities'
   delta?: number
+  q?: number
+  labelSmoothing?: number
+  gamma?: number
+  alpha?: number
 }
 interface Rows {
   points: number[]
   activations: Record<ActivationName, { y: number[]; dy: number[] }>
   z: number[][]
-  targets: { numbers: number[][]; labels: number[][]; oneHot: number[][]; classes: number[] }
+  targets: { numbers: number[][]; labels: number[][]; oneHot: number[][]; counts: number[][]; classes: number[] }
   losses: {
-    targets: 'numbers' | 'labels' | 'oneHot'
+    targets: 'numbers' | 'labels' | 'oneHot' | 'counts'
     loss: LossName
     options: Options
     activation: ActivationName
@@ -39,7 +57,10 @@ interface Rows {
   }[]
 }
 
-const LOSSES = { mse, mae, huber, binaryCrossEntropy, crossEntropy }
+const LOSSES = {
+  ...{ mse, mae, huber, logCosh, quantile, hinge, binaryCrossEntropy, crossEntropy, focal },
+  poisson: (options: Options) => poisson(options as Parameters<typeof poisson>[0]),
+}
 const rows = readJson<Rows>('rows.json')
 
 /**
@@ -56,9 +77,15 @@ const OF_PROBABILITIES = { float64: ROW_TOLERANCE.float64, float32: { absolute: 
 
 /** Whether a loss takes logarithms of what the output activation yields. */
 function takesProbabilities({ loss, options, activation }: Rows['losses'][number]): boolean {
-  const own = loss === 'binaryCrossEntropy' ? 'sigmoid' : 'softmax'
+  const own = { binaryCrossEntropy: 'sigmoid', crossEntropy: 'softmax', focal: activation }[loss as string]
   const given = ['sigmoid', 'softmax'].includes(activation) && activation !== own && options.from !== 'logits'
-  return options.from === 'probabilities' || (given && (loss === 'binaryCrossEntropy' || loss === 'crossEntropy'))
+  return options.from === 'probabilities' || (given && own !== undefined)
+}
+
+/** Losses of any classes do not say which; a net is built before it sees data only if somebody does. */
+function taskOf(loss: string, targets: string) {
+  if (loss !== 'focal' && loss !== 'hinge') return {}
+  return { task: targets === 'oneHot' ? ('multiclass' as const) : ('multilabel' as const) }
 }
 
 t.test('activations and their derivatives, from −30 to 30', (t) =>
@@ -87,7 +114,8 @@ t.test('losses behind every output activation', (t) =>
       const { loss, options: lossOptions, activation, targets: kind, value, dz } = row
       const name = `${loss} ${JSON.stringify(lossOptions)} of ${activation}`
       const layers = [dense(z[0].length, activation, { initializer: matrix(z), bias: false })]
-      const net = new FNN({ inputs: z.length, layers, loss: LOSSES[loss](lossOptions), ...options })
+      const task = taskOf(loss, kind)
+      const net = new FNN({ inputs: z.length, layers, loss: LOSSES[loss](lossOptions), ...task, ...options })
       const x = identity(z.length)
       const tolerance = (takesProbabilities(row) ? OF_PROBABILITIES : ROW_TOLERANCE)[dtype]
       // Classes may come as one column each, or as numbers.
@@ -167,8 +195,13 @@ function agreeWithDifferences(t: Test, analytic: number[], numeric: number[], lo
 
 const HAS_KINK = ['relu', 'leakyRelu', 'elu', 'selu']
 
-/** Where a loss has a kink in z − t: mae at 0, huber where the parabola ends (its second derivative jumps there). */
-const LOSS_KINKS: { readonly [name: string]: (delta: number) => number } = { mae: () => 0, huber: (delta) => delta }
+/** How far z is from a kink of a loss: of mae at t, of huber where the parabola ends (its second derivative jumps there). */
+const LOSS_KINKS: { readonly [name: string]: (z: number, t: number, of: Way['of']) => number } = {
+  mae: (z, t) => Math.abs(z - t),
+  quantile: (z, t) => Math.abs(z - t),
+  huber: (z, t, { delta = 1 }) => Math.abs(Math.abs(z - t) - delta),
+  hinge: (z, t) => Math.abs(1 - (2 * t - 1) * z),
+}
 
 /** Which rows of x keep clear of every kink; what a layer holds before its activation is asked of the net cut there. */
 function clearRows(layers: Dense[], weights: Weights, x: number[][], y: number[][] | number[], loss: Way): boolean[] {
@@ -185,10 +218,9 @@ function clearRows(layers: Dense[], weights: Weights, x: number[][], y: number[]
   }
   for (const [depth, layer] of layers.entries())
     if (HAS_KINK.includes(layer.activation)) check(depth, { ...layer, activation: 'linear' }, (z) => Math.abs(z))
-  const kink = LOSS_KINKS[loss.of.kind]?.(loss.of.delta ?? 0)
+  const distance = LOSS_KINKS[loss.of.kind]
   const targets = y as number[][]
-  if (kink !== undefined)
-    check(layers.length - 1, layers[layers.length - 1], (z, r, o) => Math.abs(Math.abs(z - targets[r][o]) - kink))
+  if (distance) check(layers.length - 1, layers[layers.length - 1], (z, r, o) => distance(z, targets[r][o], loss.of))
   return clear
 }
 
@@ -196,7 +228,7 @@ function clearRows(layers: Dense[], weights: Weights, x: number[][], y: number[]
 interface Way {
   name: string
   of: ReturnType<typeof mse>
-  targets: 'numbers' | 'labels' | 'oneHot' | 'classes'
+  targets: 'numbers' | 'labels' | 'oneHot' | 'classes' | 'counts'
   /** Only behind activations whose values lie in (0, 1): elsewhere a logarithm has nothing to take. */
   needsProbabilities?: true
 }
@@ -209,6 +241,16 @@ const WAYS: Way[] = [
   { name: 'mae, sum, scaled', of: mae({ reduction: 'sum', scale: 0.1 }), targets: 'numbers' },
   { name: 'huber', of: huber(), targets: 'numbers' },
   { name: 'huber, 0.5', of: huber({ delta: 0.5 }), targets: 'numbers' },
+  { name: 'logCosh', of: logCosh(), targets: 'numbers' },
+  { name: 'quantile', of: quantile({ q: 0.9 }), targets: 'numbers' },
+  { name: 'hinge', of: hinge(), targets: 'labels' },
+  { name: 'poisson', of: poisson(), targets: 'counts' },
+  { name: 'poisson of rates', of: poisson({ from: 'rates' }), targets: 'counts', needsProbabilities: true },
+  { name: 'focal', of: focal(), targets: 'oneHot' },
+  { name: 'focal, weighed, sum', of: focal({ gamma: 0.7, alpha: 0.3, reduction: 'sum' }), targets: 'oneHot' },
+  { name: 'focal of probabilities', of: focal({ from: 'probabilities' }), targets: 'oneHot', needsProbabilities: true },
+  { name: 'smoothed binaryCrossEntropy', of: binaryCrossEntropy({ labelSmoothing: 0.1 }), targets: 'labels' },
+  { name: 'smoothed crossEntropy', of: crossEntropy({ labelSmoothing: 0.1 }), targets: 'classes' },
   { name: 'binaryCrossEntropy', of: binaryCrossEntropy(), targets: 'labels' },
   { name: 'binaryCrossEntropy, sum', of: binaryCrossEntropy({ reduction: 'sum' }), targets: 'labels' },
   { name: 'binaryCrossEntropy of logits', of: binaryCrossEntropy({ from: 'logits', scale: 3 }), targets: 'labels' },
@@ -235,6 +277,7 @@ const TARGETS = {
   numbers: scatterRows(8, 4, 1.1),
   labels: scatterRows(8, 4, 2.2).map((row) => row.map((v) => Number(v > 0))),
   classes: [0, 3, 1, 2, 2, 0, 1, 3],
+  counts: scatterRows(8, 4, 3.3, 2).map((row) => row.map((v) => Math.round(Math.abs(v)))),
   oneHot: [0, 3, 1, 2, 2, 0, 1, 3].map((k) => [0, 1, 2, 3].map((o) => Number(o === k))),
 }
 
@@ -247,7 +290,8 @@ t.test('every loss behind every activation, against finite differences', (t) => 
       // The hidden activation moves on with each case, so that all of them are met as hidden ones too.
       const hidden = ACTIVATIONS[cases++ % ACTIVATIONS.length]
       const layers = [dense(5, hidden), dense(4, activation)]
-      const net = new FNN({ inputs: 3, layers, loss: way.of, seed: cases, ...FLOAT64.options })
+      const task = taskOf(way.of.kind, way.targets)
+      const net = new FNN({ inputs: 3, layers, loss: way.of, seed: cases, ...task, ...FLOAT64.options })
       const start = startOf(net)
 
       const clear = clearRows(layers, start, x, TARGETS[way.targets] as number[][], way)
@@ -262,7 +306,7 @@ t.test('every loss behind every activation, against finite differences', (t) => 
       agreeWithDifferences(t, flat(ours), numeric, loss, `${way.name} of ${activation}, ${hidden} within`)
     }
   t.comment(`${cases} cases; ${left} of ${cases * x.length} rows left out near a kink`)
-  t.ok(cases >= ACTIVATIONS.length * (WAYS.length - 2), 'every pair was tried')
+  t.ok(cases >= ACTIVATIONS.length * WAYS.filter((way) => !way.needsProbabilities).length, 'every pair was tried')
   t.ok(left < cases, 'hardly any row was left out')
 
   const layers = [dense(2, 'relu', { bias: false }), dense(2, 'linear', { bias: false })]

@@ -117,9 +117,9 @@ const MAGNITUDES = {
   tangent: ({ Rx, dy, Rdy, Rdx }: Operands, i: number, arena: Floats): number =>
     Math.abs(arena[Rdy + i - Rdx]) + Math.abs(arena[Rx + i - Rdx] * arena[dy + i - Rdx]),
   /** p − t; but where t is 0 or 1, each loss has a form without the difference. */
-  target: ({ t, dz, O, T, scale, overRows }: Operands, i: number, arena: Floats, rows: number): number => {
-    const target = O === T ? Math.abs(arena[t + i - dz]) : 0
-    return target === 1 ? 0 : (scale * target) / (overRows ? rows : 1)
+  target: ({ t, dz, O, T, scale, overRows, smoothing }: Operands, i: number, arena: Floats, rows: number): number => {
+    const target = smoothing > 0 ? 1 : O === T ? Math.abs(arena[t + i - dz]) : 0
+    return target === 1 && smoothing === 0 ? 0 : (scale * target) / (overRows ? rows : 1)
   },
 } as const
 
@@ -261,7 +261,9 @@ export class Expectation {
     this.#before = arena
     const run = (floats: Float64Array, x = table.x, learningRate = steps.learningRate): Done =>
       runOne(EXACT, plan, instruction, floats, { ...table, x }, { ...steps, learningRate })
-    const operands = instruction as unknown as Operands
+    const isSmoothed = /^(bce|crossEntropy)/.test(instruction.row ?? '') && instruction.op === 'loss'
+    const smoothing = isSmoothed ? (instruction as unknown as Operands).parameter : 0
+    const operands: Operands = { ...(instruction as unknown as Operands), smoothing }
     const bound = BOUNDS[instruction.op]
     const doubles = Float64Array.from(arena)
     this.#exact = run(doubles)

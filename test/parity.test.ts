@@ -225,6 +225,17 @@ t.test('every exponent through every activation and its derivatives', (t) =>
   }),
 )
 
+/** Target columns and constants of a kernel: δ and q of 0.7, labels as they are and smoothed, γ with α and without. */
+function constantsOf(kernel: string): readonly (readonly [T: number, parameter: number, second: number])[] {
+  const forms = /^(focalC|c)rossEntropy/.test(kernel) ? [O, 1] : [O]
+  const constants = kernel.startsWith('focal')
+    ? [[2, -1] as const, [0.7, 0.25] as const]
+    : /rossEntropy|^bce/.test(kernel)
+      ? [[0, 0] as const, [0.1, 0] as const]
+      : [[0.7, 0] as const]
+  return forms.flatMap((T) => constants.map(([parameter, second]) => [T, parameter, second] as const))
+}
+
 t.test('every exponent through every loss and its derivatives', (t) =>
   onEach(t, CONTENDERS, (t, on) => {
     const logits = sweep()
@@ -236,12 +247,12 @@ t.test('every exponent through every loss and its derivatives', (t) =>
     const labels = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => [0, 1, 0.25][(i * 7) % 3])
     const classes = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => (i * 5) % O)
     for (const row of LOSS_KERNELS.keys())
-      for (const T of row.startsWith('crossEntropy') ? [O, 1] : [O]) {
-        const z = row.endsWith('Probabilities') ? probabilities : logits
+      for (const [T, parameter, second] of constantsOf(row)) {
+        const z = row.endsWith('Probabilities') ? probabilities : row.endsWith('Rates') ? logits.map(Math.abs) : logits
         const t_ = T === 1 ? classes(z.length / O) : labels(z.length)
         // A row at a time, so that one NaN does not hide the other losses.
         const plan = barePlan(5, 16, 1)
-        const kernel = { row, z: 16, t: 32, O, T, scale: 0.3, overRows: 1, parameter: 0.7 }
+        const kernel = { row, z: 16, t: 32, O, T, scale: 0.3, overRows: 1, parameter, second }
         const Rz = scatter(O, 3, 0)
         let worst = NOTHING
         for (let r = 0; r < z.length / O; r++) {

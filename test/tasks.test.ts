@@ -1,6 +1,16 @@
 // Every task from y to the answer, through the public API: what is inferred, what comes back, in which type.
 // A row is one way to say what is wanted; each must learn a rule that it can learn, on every backend.
-import { dense, FNN, type Label, type Matrix, type ModelOptions, type Targets } from 'downhill'
+import {
+  binaryCrossEntropy,
+  crossEntropy,
+  dense,
+  FNN,
+  type Label,
+  type Matrix,
+  type ModelOptions,
+  poisson,
+  type Targets,
+} from 'downhill'
 import t from 'tap'
 import { onEachBackend } from './truth'
 
@@ -12,6 +22,7 @@ const animals = ['ant', 'bee', 'cat']
 const named = kinds.map((k) => animals[k])
 const oneHot = kinds.map((k) => [0, 1, 2].map((j) => Number(j === k)))
 const tags = x.map(([a, b]) => [Number(a > 0), Number(b > 0)])
+const rates = x.map(([a, b]) => Math.exp(1 + 0.5 * a + 0.3 * b))
 const price = x.map(([a, b]) => 5000 + 300 * a + 100 * b)
 
 interface Case {
@@ -25,7 +36,7 @@ interface Case {
 }
 const yes = isRight.map((right) => (right ? 'yes' : 'no'))
 const zeroOne = isRight.map(Number)
-const head = (activation: 'linear' | 'sigmoid' | 'softmax', units: number) => [
+const head = (activation: 'linear' | 'sigmoid' | 'softmax' | 'softplus', units: number) => [
   dense(16, 'tanh'),
   dense(units, activation),
 ]
@@ -43,6 +54,21 @@ const CASES: readonly Case[] = [
   { name: 'classes turned round', options: { classes: ['yes', 'no'] }, y: yes, says: yes, probabilities: 1 },
   { name: 'probabilities of the second', options: { task: 'binary' }, y: zeroOne.map((v) => 0.1 + 0.8 * v), says: zeroOne, probabilities: 1 },
   { name: 'logits and binaryCrossEntropy', options: { layers: head('linear', 1), loss: 'binaryCrossEntropy' }, y: yes, says: yes, probabilities: 1 },
+  { name: 'hinge on two strings', options: { loss: 'hinge' }, y: yes, says: yes, probabilities: 1 },
+  { name: 'hinge on three', options: { loss: 'hinge' }, y: named, says: named, probabilities: 3 },
+  { name: 'hinge on tags', options: { loss: 'hinge' }, y: tags, says: tags.flat(), probabilities: 2 },
+  { name: 'focal on two strings', options: { loss: 'focal' }, y: yes, says: yes, probabilities: 1 },
+  { name: 'focal on three', options: { loss: 'focal' }, y: named, says: named, probabilities: 3 },
+  { name: 'focal on class numbers behind sigmoids', options: { layers: head('sigmoid', 3), loss: 'focal' }, y: kinds, says: kinds, probabilities: 3 },
+  { name: 'focal on tags', options: { loss: 'focal' }, y: tags, says: tags.flat(), probabilities: 2 },
+  { name: 'focal on logits', options: { layers: head('linear', 1), loss: 'focal' }, y: zeroOne, says: zeroOne, probabilities: 1 },
+  { name: 'focal, built early', options: { inputs: 3, layers: head('softmax', 3), loss: 'focal' }, y: kinds, says: kinds, probabilities: 3 },
+  { name: 'smoothed, three', options: { loss: crossEntropy({ labelSmoothing: 0.1 }) }, y: named, says: named, probabilities: 3 },
+  { name: 'smoothed, two', options: { loss: binaryCrossEntropy({ labelSmoothing: 0.1 }) }, y: yes, says: yes, probabilities: 1 },
+  { name: 'counts', options: { loss: 'poisson' }, y: rates, says: 0.7, probabilities: null },
+  { name: 'counts, of a rate', options: { layers: head('softplus', 1), loss: poisson({ from: 'rates' }) }, y: rates, says: 0.7, probabilities: null },
+  { name: 'a price by logCosh', options: { standardize: true, loss: 'logCosh' }, y: price, says: 20, probabilities: null },
+  { name: 'a price by quantiles', options: { standardize: true, loss: 'quantile' }, y: price, says: 40, probabilities: null },
   { name: 'mse on two strings', options: { loss: 'mse' }, y: yes, says: yes, probabilities: 1 },
   { name: 'built early', options: { inputs: 3, outputs: 1, task: 'binary' }, y: yes, says: yes, probabilities: 1 },
   { name: 'built early by its sigmoid', options: { inputs: 3, layers: head('sigmoid', 1) }, y: yes, says: yes, probabilities: 1 },
@@ -98,7 +124,11 @@ t.test('every task learns, and answers in the caller’s terms', async (t) => {
         const p = net.predictProba(x)
         const shape = 'data' in p ? [p.rows, p.columns, p.data.length] : [p.length, 1, p.length]
         t.same(shape, [rows, probabilities, rows * (probabilities ?? 0)], name)
-        t.ok(('data' in p ? [...p.data] : [...p]).every((v) => v >= 0 && v <= 1) || options.loss === 'mse', name)
+        t.ok(
+          ('data' in p ? [...p.data] : [...p]).every((v) => v >= 0 && v <= 1) ||
+            ['mse', 'hinge'].includes(options.loss as string),
+          name,
+        )
       }
       // One row in, length 1 out; and row by row as in the batch.
       const one = net.predict(x.slice(7, 8))

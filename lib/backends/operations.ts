@@ -96,7 +96,8 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
-  loss({ row, z, t, dz, O, T, scale, overRows, parameter }, memory) {
+  loss({ row, z, t, dz, O, T, scale, overRows, parameter, second }, memory) {
+    const constants = { parameter, second }
     const kernel = rowOf(LOSS_KERNELS, row)
     const [vz, vt] = [memory.view(z, O * memory.capacity), memory.view(t, T * memory.capacity)]
     const vdz = memory.optional(dz, O * memory.capacity)
@@ -105,12 +106,12 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
       const s = lossScale(scale, overRows, context)
       const { weights } = context.data
       if (!weights) {
-        context.loss += kernel.compute(vz, vt, vdz, context.rows, O, T, s, parameter)
+        context.loss += kernel.compute(vz, vt, vdz, context.rows, O, T, s, constants)
         return
       }
       eachWeighted(weights, context, (r, ω) => {
         const [z, t, dz] = [rowOfZ(vz, r), vt.subarray(r * T, (r + 1) * T), vdz && rowOfZ(vdz, r)]
-        context.loss += kernel.compute(z, t, dz, 1, O, T, s * ω, parameter)
+        context.loss += kernel.compute(z, t, dz, 1, O, T, s * ω, constants)
       })
     }
   },
@@ -122,7 +123,8 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     return ({ rows }) => affineTangent(vx, vRx, vW, vRW, vRb, vRy, rows, I, O)
   },
 
-  lossTangent({ row, z, t, Rz, Rdz, O, T, scale, overRows, parameter }, memory) {
+  lossTangent({ row, z, t, Rz, Rdz, O, T, scale, overRows, parameter, second }, memory) {
+    const constants = { parameter, second }
     const kernel = rowOf(LOSS_KERNELS, row)
     const [vz, vt] = [memory.view(z, O * memory.capacity), memory.view(t, T * memory.capacity)]
     const [vRz, vRdz] = [memory.view(Rz, O * memory.capacity), memory.view(Rdz, O * memory.capacity)]
@@ -130,10 +132,10 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     return (context) => {
       const s = lossScale(scale, overRows, context)
       const { weights } = context.data
-      if (!weights) return kernel.tangent(vz, vt, vRz, vRdz, context.rows, O, T, s, parameter)
+      if (!weights) return kernel.tangent(vz, vt, vRz, vRdz, context.rows, O, T, s, constants)
       eachWeighted(weights, context, (r, ω) => {
         const t = vt.subarray(r * T, (r + 1) * T)
-        kernel.tangent(rowOfZ(vz, r), t, rowOfZ(vRz, r), rowOfZ(vRdz, r), 1, O, T, s * ω, parameter)
+        kernel.tangent(rowOfZ(vz, r), t, rowOfZ(vRz, r), rowOfZ(vRdz, r), 1, O, T, s * ω, constants)
       })
     }
   },

@@ -28,12 +28,15 @@ export interface Coding {
   readonly classes: readonly Label[] | null
 }
 
+/** What a loss or an output activation says of the task; 'classes': that there are some. */
+export type LossTask = 'binary' | 'multiclass' | 'regression' | 'classes'
+
 /** What is known of a model before its first y. */
 export interface Known {
   /** The caller's own word. */
   task?: Task
   /** What the loss says, or where there is none the output activation: binaryCrossEntropy binary, mse regression, … */
-  lossTask?: 'binary' | 'multiclass' | 'regression'
+  lossTask?: LossTask
   /** What the output activation says beside a loss of distances; yields to a y that cannot be so read. */
   activationTask?: 'binary' | 'multiclass'
   outputs?: number
@@ -243,9 +246,14 @@ const TASK_RULES: readonly ((y: Facts, known: Known) => Task | undefined)[] = [
     const isMulticlass = known.classes.length > 2 || isWider(known) || known.lossTask === 'multiclass'
     return isMulticlass || known.activationTask === 'multiclass' ? 'multiclass' : 'binary'
   },
-  ({ columns, isLabels, isOneHot }, known) => {
+  ({ columns, isLabels, isOneHot, isTwoValued, isUnit, isInteger }, known) => {
     // Distances can be taken from labels too, once they are coded.
     if (known.lossTask === 'regression') return isLabels ? undefined : 'regression'
+    if (known.lossTask === 'classes') {
+      if (columns > 1) return isOneHot || known.activationTask === 'multiclass' ? 'multiclass' : 'multilabel'
+      const isPair = isTwoValued || isUnit || !(isLabels || isInteger)
+      return isPair && !isWider(known) && known.activationTask !== 'multiclass' ? 'binary' : 'multiclass'
+    }
     if (known.lossTask !== 'binary') return known.lossTask
     if (columns === 1) return isWider(known) ? 'multiclass' : 'binary'
     return isOneHot ? 'multiclass' : 'multilabel'

@@ -300,13 +300,12 @@ function kinkAt(instruction: Instruction, rows: number): KinkSite[] {
     return [{ sides: (engine) => sidesOf(engine.read(range), bounds) }]
   }
   if (instruction.op === 'loss') {
-    const kink = LOSS_KERNELS.get(instruction.row as string)?.kink?.(instruction.parameter)
-    if (kink === undefined) return []
+    const kinks = LOSS_KERNELS.get(instruction.row as string)?.kinks
+    if (kinks === undefined) return []
     const [z, t] = [instruction.z, instruction.t].map((at) => ({ at, length: rows * instruction.O }))
     const sides = (engine: Engine): Uint8Array => {
       const target = engine.read(t)
-      const error = engine.read(z).map((value, i) => value - target[i])
-      return sidesOf(error, Float64Array.of(-kink, kink))
+      return Uint8Array.from(engine.read(z), (value, i) => countBelow(kinks(target[i], instruction), value))
     }
     return [{ sides }]
   }
@@ -314,5 +313,11 @@ function kinkAt(instruction: Instruction, rows: number): KinkSite[] {
 }
 
 function sidesOf(values: Floats, bounds: Float64Array): Uint8Array {
-  return Uint8Array.from(values, (value) => bounds.reduce((count, bound) => count + Number(value > bound), 0))
+  return Uint8Array.from(values, (value) => countBelow(bounds, value))
+}
+
+function countBelow(bounds: Float64Array | readonly number[], value: number): number {
+  let count = 0
+  for (const bound of bounds) count += Number(value > bound)
+  return count
 }

@@ -5,7 +5,7 @@
  * nothing here counts it. Why a loss rose is not asked here, nor can losses alone answer it.
  */
 import type { LossSpec } from '../losses'
-import { lossRow } from '../losses'
+import { LOSS_KERNELS, type LossKernel, lossRow, placeLoss } from '../losses'
 import type { Dtype, Table } from '../plan/plan'
 import { rises } from '../plot'
 
@@ -93,8 +93,33 @@ export function median(values: readonly number[]): number {
 
 // ---------------------------------------------------------------------------------------------------- chance
 
-/** Mean loss of one column of targets under its best constant prediction. */
-const CONSTANTS: { readonly [K in LossSpec['kind']]: (column: readonly number[], delta: number) => number } = {
+/** Mean loss of one column of targets under its best constant prediction; K columns a row. */
+type Chance = (column: readonly number[], spec: LossSpec, K: number) => number
+
+/** The lowest mean of a loss over constants in [low, high]; convex, or at least with one valley: each turn keeps two thirds. */
+function lowest(low: number, high: number, at: (z: number) => number): number {
+  for (let turn = 0; turn < 80; turn++) {
+    const [a, b] = [low + (high - low) / 3, high - (high - low) / 3]
+    if (at(a) < at(b)) high = b
+    else low = a
+  }
+  return at((low + high) / 2)
+}
+
+/** By the loss's own kernel, among constants as far apart as `range` says. */
+const searched =
+  (range: (column: readonly number[]) => readonly [number, number]): Chance =>
+  (column, spec) => {
+    const kernel = LOSS_KERNELS.get(lossRow(spec).logits) as LossKernel
+    const { constants } = placeLoss(spec, 'linear')
+    const t = Float64Array.from(column)
+    const z = new Float64Array(t.length)
+    const s = 1 / t.length
+    return lowest(...range(column), (v) => kernel.compute(z.fill(v), t, null, t.length, 1, 1, s, constants))
+  }
+const amongTargets = searched((column) => [least(column), most(column)])
+
+const CONSTANTS: { readonly [K in LossSpec['kind']]: Chance } = {
   mse: (column) => {
     const centre = mean(column)
     return mean(column.map((t) => (t - centre) ** 2))
@@ -103,20 +128,20 @@ const CONSTANTS: { readonly [K in LossSpec['kind']]: (column: readonly number[],
     const middle = median(column)
     return mean(column.map((t) => Math.abs(t - middle)))
   },
-  huber: (column, delta) => {
-    const at = (z: number): number =>
-      mean(column.map((t) => (Math.abs(t - z) <= delta ? 0.5 * (t - z) ** 2 : delta * (Math.abs(t - z) - 0.5 * delta))))
-    let [low, high] = [Math.min(...column), Math.max(...column)]
-    // Convex in z: each turn keeps two thirds, sixty turns all the digits there are.
-    for (let turn = 0; turn < 60; turn++) {
-      const [a, b] = [low + (high - low) / 3, high - (high - low) / 3]
-      if (at(a) < at(b)) high = b
-      else low = a
-    }
-    return at((low + high) / 2)
+  huber: amongTargets,
+  logCosh: amongTargets,
+  quantile: amongTargets,
+  // The best rate is the mean.
+  poisson: (column) => mean(column) + (mean(column) > 0 ? -mean(column) * Math.log(mean(column)) : 0),
+  hinge: searched(() => [-1, 1]),
+  binaryCrossEntropy: (column, { labelSmoothing = 0 }) => {
+    const p = (1 - labelSmoothing) * mean(column) + 0.5 * labelSmoothing
+    return entropy(p) + entropy(1 - p)
   },
-  binaryCrossEntropy: (column) => entropy(mean(column)) + entropy(1 - mean(column)),
-  crossEntropy: (column) => entropy(mean(column)),
+  crossEntropy: (column, { labelSmoothing = 0 }, K) =>
+    entropy((1 - labelSmoothing) * mean(column) + labelSmoothing / K),
+  // Beyond e^−20 of a share there is nothing to be won.
+  focal: searched(() => [-20, 20]),
 }
 
 /** Chance: the loss, as configured, of the best prediction that does not look at x: entropy, variance, … */
@@ -125,7 +150,7 @@ export function chanceLoss(spec: LossSpec, { y, rows, targets }: Pick<Table, 'y'
   const columns = isIndexed
     ? [...countEach(y ?? []).values()].map((count) => [count / rows])
     : Array.from({ length: targets }, (_, c) => Array.from({ length: rows }, (_, r) => y?.[r * targets + c] ?? 0))
-  const total = columns.reduce((sum, column) => sum + CONSTANTS[spec.kind](column, spec.delta ?? 1), 0)
+  const total = columns.reduce((sum, column) => sum + CONSTANTS[spec.kind](column, spec, columns.length), 0)
   const perRow = spec.kind === 'crossEntropy' ? total : total / columns.length
   const terms = spec.reduction === 'mean' ? 1 : spec.kind === 'crossEntropy' ? rows : rows * targets
   return spec.scale * perRow * terms
@@ -137,6 +162,8 @@ function countEach(values: ArrayLike<number>): Map<number, number> {
   return counts
 }
 
+const least = (values: readonly number[]): number => values.reduce((a, b) => Math.min(a, b))
+const most = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b))
 const mean = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length
 /** −p log p. */
 const entropy = (p: number): number => (p > 0 ? -p * Math.log(p) : 0)

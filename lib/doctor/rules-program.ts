@@ -3,7 +3,7 @@
  */
 import { ACTIVATIONS, type ActivationName } from '../activations'
 import { outputActivation } from '../layers'
-import { lossRow } from '../losses'
+import { formOf, lossRow } from '../losses'
 import { isOfUnits } from './activity'
 import { editLayers, freshDense, redraw, standardized, textbook, together } from './changes'
 import type { Exam } from './exam'
@@ -27,7 +27,7 @@ export const OF_PROGRAM: readonly Rule[] = [
       const margin = 0.02 * (data.targetHigh - data.targetLow)
       const isOutOfRange =
         coding.task === 'regression' && (data.targetLow < low - margin || data.targetHigh > high + margin)
-      const reads = row.link ?? book.activation
+      const reads = formOf(blueprint.loss, output.activation).link ?? row.output ?? book.activation
       const isMisread =
         coding.task !== 'regression' && output.activation !== reads && output.activation !== book.activation
       if (!isSingleSoftmax && !isOutOfRange && !isMisread) return null
@@ -104,8 +104,7 @@ export const OF_PROGRAM: readonly Rule[] = [
       const { coding, blueprint } = exam
       const book = textbook(exam)
       const kind = blueprint.loss.kind
-      const isDistance = lossRow(blueprint.loss).task === undefined
-      if (kind === book.loss || (coding.task === 'regression' && isDistance)) return null
+      if (kind === book.loss || lossRow(blueprint.loss).tasks.includes(coding.task)) return null
       return {
         evidence: { loss: kind, task: coding.task, outputs: coding.outputs },
         says: `The loss is ${kind} on a ${coding.task} task.`,

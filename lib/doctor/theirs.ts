@@ -298,7 +298,7 @@ export function compareLoss(ours: Ours, { values: [theirs = Number.NaN] }: Given
 /** The loss in the caller's units, where targets are standardized. */
 function lossOfCaller({ exact, table, blueprint, codec, loss }: Ours): number {
   if (codec.targets === null) return loss
-  const outputs = restoreOutputs(codec, exact.evaluate(table).output as Floats)
+  const outputs = restoreOutputs(codec, toProbabilities(blueprint, exact.evaluate(table).output as Floats))
   return lossOf(blueprint, { ...table, y: restoreOutputs(codec, (table.y as Floats).slice()) }, outputs)
 }
 
@@ -317,7 +317,7 @@ function broadcastLoss(exact: Network, table: Table): number | null {
   const same = new Float64Array(rows)
   const s = loss.overRows ? loss.scale / (rows * rows) : loss.scale
   let sum = 0
-  for (const prediction of z) sum += kernel.compute(same.fill(prediction), y, null, rows, 1, 1, s, loss.parameter)
+  for (const prediction of z) sum += kernel.compute(same.fill(prediction), y, null, rows, 1, 1, s, loss)
   return sum
 }
 

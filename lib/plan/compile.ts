@@ -209,13 +209,14 @@ interface LossOperands {
   readonly scale: number
   readonly overRows: number
   readonly parameter: number
+  readonly second: number
 }
 
 function emitLoss(site: Site, to: Collector, { z, width: O }: Forward, dz: number): LossOperands {
   const { loss, targets: T } = site.options
-  const { kernel, scale, overRows, parameter } = placeLoss(loss, outputActivation(site.model))
+  const { kernel, scale, overRows, constants } = placeLoss(loss, outputActivation(site.model))
   const t = to.allocate(T)
-  const operands = { row: kernel, t, O, T, scale: scale(O), overRows: Number(overRows), parameter }
+  const operands = { row: kernel, t, O, T, scale: scale(O), overRows: Number(overRows), ...constants }
   to.emit({ op: 'gatherTargets', t, T })
   to.emit({ op: 'loss', z, dz, ...operands })
   return operands

@@ -42,7 +42,7 @@ export const OPS = {
   },
   loss: {
     scope: 'chunk',
-    operands: ['z', 't', 'dz', 'O', 'T', 'scale', 'overRows', 'parameter'],
+    operands: ['z', 't', 'dz', 'O', 'T', 'scale', 'overRows', 'parameter', 'second'],
     rows: 'losses',
     synopsis:
       's = overRows ? scale/Σω : scale;  loss += s·Σ ω·l(z,t);  dz = s·ω·∂l/∂z   ' +
@@ -55,7 +55,7 @@ export const OPS = {
   },
   lossTangent: {
     scope: 'chunk',
-    operands: ['z', 't', 'Rz', 'Rdz', 'O', 'T', 'scale', 'overRows', 'parameter'],
+    operands: ['z', 't', 'Rz', 'Rdz', 'O', 'T', 'scale', 'overRows', 'parameter', 'second'],
     rows: 'losses',
     synopsis: 's = overRows ? scale/Σω : scale;  Rdz = s·ω·(∂²l/∂z²)·Rz   (Σω as in loss)',
   },

@@ -19,7 +19,7 @@ import { checkName, checkNumber, RANGES } from '../names'
 import { type ModelOptions, readModelOptions } from '../options'
 import { countTo } from '../random'
 import type { History } from '../train/history'
-import type { FitOptions } from '../train/options'
+import { type FitOptions, UNTRACED } from '../train/options'
 
 export interface CrossValidateOptions {
   model?: ModelOptions
@@ -133,7 +133,7 @@ export class Rounds {
     const { train, held, rows } = this.#sides[fold]
     const net = new FNN({ threads: 1, ...this.#known, seed: this.seed, ...model })
     const { sampleWeight } = train
-    const options: FitOptions = { plot: false, dispLoss: 0, ...fit, ...(sampleWeight && { sampleWeight }) }
+    const options: FitOptions = { ...fit, ...UNTRACED, ...(sampleWeight && { sampleWeight }) }
     const { status, seconds } = await net.fit(train.x, train.y, options)
     const evaluation = net.evaluate(held.x, held.y, held.sampleWeight ? { sampleWeight: held.sampleWeight } : {})
     const score = evaluation[this.metric]

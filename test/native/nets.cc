@@ -42,7 +42,7 @@ Net::Net(const NetOptions& given) : options(given) {
     const size_t t = allocate(widths.back());
     const double dz = p == kTrain ? static_cast<double>(allocate(widths.back())) : -1;
     emit(program.chunk, "gatherTargets", {double(t), O});
-    emit(program.chunk, "loss." + options.loss, {double(z), double(t), dz, O, O, 1 / O, 1, 1});
+    emit(program.chunk, "loss." + options.loss, {double(z), double(t), dz, O, O, 1 / O, 1, 1, 0});
     if (p != kTrain) continue;
     double dy = dz;
     for (size_t l = layers; l-- > 0;) {
