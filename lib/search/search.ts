@@ -14,7 +14,7 @@ import { FNN } from '../fnn'
 import { checkBoolean, checkNumber, RANGES } from '../names'
 import type { ModelOptions } from '../options'
 import type { FitOptions } from '../train/options'
-import { type Candidate, drawFrom, gridOf, isFinite, type SearchSpace } from './space'
+import { type Candidate, drawFrom, gridOf, isCountable, type SearchSpace } from './space'
 import { renderTrials } from './table'
 import { type CrossValidateOptions, type CrossValidation, isMoreBetter, Rounds, sideBySide } from './validate'
 
@@ -87,7 +87,7 @@ export async function halvingSearch(options: HalvingSearchOptions): Promise<Sear
     )
   const search = new Search(options)
   const count = trials === undefined ? null : checkNumber(trials, RANGES.count, 'trials')
-  const candidates = count === null && isFinite(space) ? gridOf(space) : drawFrom(space, count ?? 27, search.seed)
+  const candidates = count === null && isCountable(space) ? gridOf(space) : drawFrom(space, count ?? 27, search.seed)
   return search.run(candidates, factor)
 }
 

@@ -72,7 +72,7 @@ export function drawFrom(space: SearchSpace, count: number, seed: number): Candi
 }
 
 /** Whether a space has combinations that can be counted. */
-export function isFinite(space: SearchSpace): boolean {
+export function isCountable(space: SearchSpace): boolean {
   return readSpace(space).every(({ values }) => isList(values))
 }
 
@@ -118,7 +118,7 @@ function readValues(option: string, values: unknown): Axis['values'] {
   const { low, high, scale = 'linear', whole = false } = values as Range
   checkName(scale, ['linear', 'log'], `scale of ${option}`)
   checkBoolean(whole, `whole of ${option}`)
-  const fits = Number.isFinite(low) && Number.isFinite(high) && low <= high
+  const fits = Number.isCountable(low) && Number.isFinite(high) && low <= high
   const isWhole = !whole || (Number.isInteger(low) && Number.isInteger(high))
   if (!fits || !isWhole || (scale === 'log' && low <= 0))
     throw new DownhillError(
