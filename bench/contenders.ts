@@ -24,6 +24,7 @@ const [ONE, ALL] = ['one', 'all'] as const
 const ROWS: readonly [string, string, string, readonly ('one' | 'all')[], ContenderRow['sitsOut']?][] = [
   ['native', 'downhill.ts', 'native', [ONE, ALL]],
   ['TypeScript', 'downhill.ts', 'typescript', [ONE]],
+  ['TypeScript float64', 'downhill.ts', 'float64', [ONE]],
   ['PyTorch', 'peers/pytorch.py', 'eager', [ONE, ALL]],
   ['PyTorch jit', 'peers/pytorch.py', 'jit', [ONE], predictsOnly],
   ['numpy', 'peers/with_numpy.py', 'float32', [ONE, ALL]],

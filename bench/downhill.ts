@@ -5,15 +5,20 @@
 import { backendInfo, FNN } from 'downhill'
 import type { Contender, LoadedTask, Open } from './contract'
 
+type Kind = { readonly backend: 'native' | 'typescript'; readonly dtype?: 'float64' }
 const on =
-  (backend: 'native' | 'typescript'): Open =>
+  (kind: Kind): Open =>
   async (task, threads) =>
-    contender(task, backend, threads)
+    contender(task, kind, threads)
 
 /** Variants. */
-export const open: Readonly<Record<string, Open>> = { native: on('native'), typescript: on('typescript') }
+export const open: Readonly<Record<string, Open>> = {
+  native: on({ backend: 'native' }),
+  typescript: on({ backend: 'typescript' }),
+  float64: on({ backend: 'typescript', dtype: 'float64' }),
+}
 
-function contender(task: LoadedTask, backend: 'native' | 'typescript', threads: number): Contender {
+function contender(task: LoadedTask, kind: Kind, threads: number): Contender {
   const { layers, rows, batch } = task
   const [inputs, outputs] = [layers[0], layers[layers.length - 1]]
   const net = new FNN({
@@ -23,13 +28,13 @@ function contender(task: LoadedTask, backend: 'native' | 'typescript', threads: 
     activation: task.activation,
     task: task.output === 'sigmoid' ? 'binary' : 'multiclass',
     seed: 1,
-    backend,
+    ...kind,
     threads,
   })
   const start = task.start().map(({ W, b, I, O }) => ({ weights: { data: W, rows: I, columns: O }, bias: b }))
   net.setWeights(start)
   const { blas, simd } = backendInfo()
-  const version = backend === 'native' ? `native, ${blas}, ${simd}` : 'TypeScript'
+  const version = kind.backend === 'native' ? `${blas}, ${simd}` : `this Node`
   const x = { data: task.stored, rows, columns: inputs, scale: task.x.scale }
 
   if (task.kind === 'train') {

@@ -51,6 +51,13 @@ export class Interpreter {
     if (program === undefined) throw new Error(`the plan has no program ${slice.program}`)
     const record = new Recorder(slice, this.#outputFor(program, slice))
     const context = contextOf(slice)
+    // Up to the guard an update only reads parameters; from it on, whole steps or none.
+    const update = (): void => {
+      for (const operation of program.step) {
+        operation(context)
+        if (context.refused) break
+      }
+    }
     let start = slice.start
     let used = 0
     let stopped: Report['stopped'] = slice.follows && this.#endedEarly ? 'asked' : null
@@ -60,17 +67,13 @@ export class Interpreter {
         break
       }
       const batch = Math.min(slice.batch, slice.pass - start)
-      Object.assign(context, {
-        batch,
-        weight: weightOf(slice, slice.rows ? used : start, batch),
-        step: slice.step + record.begun,
-        learningRate: slice.learningRate[record.begun] ?? 0,
-        loss: 0,
-        penalty: 0,
-        gradientNorm: 0,
-        sums: null,
-        refused: false,
-      })
+      context.batch = batch
+      context.weight = weightOf(slice, slice.rows ? used : start, batch)
+      context.step = slice.step + record.begun
+      context.learningRate = slice.learningRate[record.begun] ?? 0
+      context.loss = context.penalty = context.gradientNorm = 0
+      context.sums = null
+      context.refused = false
       for (let offset = 0; offset < batch; offset += this.#plan.capacity) {
         context.offset = offset
         context.rows = Math.min(this.#plan.capacity, batch - offset)
@@ -78,14 +81,7 @@ export class Interpreter {
         for (const operation of program.chunk) operation(context)
         if (program.output) record.output(program.output.values, context.rows * program.output.columns)
       }
-      // Up to the guard an update only reads parameters; from it on, whole steps or none.
-      if (program.step.length > 0)
-        this.gate.updating(() => {
-          for (const operation of program.step) {
-            operation(context)
-            if (context.refused) break
-          }
-        })
+      if (program.step.length > 0) this.gate.updating(update)
       record.step(context)
       if (context.refused) {
         stopped = 'nonFinite'

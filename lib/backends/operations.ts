@@ -164,8 +164,7 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
   penalty({ w, dw, n, lambda }, memory) {
     const [vw, vdw] = [memory.view(w, n), memory.optional(dw, n)]
     return (context) => {
-      let squares = 0
-      for (let i = 0; i < n; i++) squares += vw[i] * vw[i]
+      const squares = sumOfSquares(vw)
       if (vdw) for (let i = 0; i < n; i++) vdw[i] += lambda * vw[i]
       context.penalty += 0.5 * lambda * squares
     }
@@ -174,9 +173,7 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
   guard({ g, n }, memory) {
     const vg = memory.view(g, n)
     return (context) => {
-      let squares = 0
-      for (let i = 0; i < n; i++) squares += vg[i] * vg[i]
-      context.gradientNorm = Math.sqrt(squares)
+      context.gradientNorm = Math.sqrt(sumOfSquares(vg))
       context.refused = !Number.isFinite(context.loss + context.penalty) || !Number.isFinite(context.gradientNorm)
     }
   },
@@ -224,15 +221,16 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
   scaleByAdam({ g, m, v, n, beta1, beta2, epsilon }, memory) {
     const [vg, vm, vv] = [memory.view(g, n), memory.view(m, n), memory.view(v, n)]
     return ({ step }) => {
-      const c1 = 1 - beta1 ** (step + 1)
-      const c2 = 1 - beta2 ** (step + 1)
+      // Multiplied by, not divided by: of three divisions an entry two are spared.
+      const c1 = 1 / (1 - beta1 ** (step + 1))
+      const c2 = 1 / (1 - beta2 ** (step + 1))
       for (let i = 0; i < n; i++) {
         const gi = vg[i]
         const mi = beta1 * vm[i] + (1 - beta1) * gi
         const vi = beta2 * vv[i] + (1 - beta2) * gi * gi
         vm[i] = mi
         vv[i] = vi
-        vg[i] = mi / c1 / (Math.sqrt(vi / c2) + epsilon)
+        vg[i] = (mi * c1) / (Math.sqrt(vi * c2) + epsilon)
       }
     }
   },
@@ -321,6 +319,13 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
       for (let i = 0; i < n; i++) vw[i] = within(largest, vw[i] - learningRate * vg[i])
     }
   },
+}
+
+/** A loop of its own: V8 left the optimized code of one that had more to do behind it, at every call. */
+function sumOfSquares(values: Floats): number {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i] * values[i]
+  return sum
 }
 
 function rowOf<R>(table: ReadonlyMap<string, R>, name: string | undefined): R {

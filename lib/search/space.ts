@@ -118,7 +118,7 @@ function readValues(option: string, values: unknown): Axis['values'] {
   const { low, high, scale = 'linear', whole = false } = values as Range
   checkName(scale, ['linear', 'log'], `scale of ${option}`)
   checkBoolean(whole, `whole of ${option}`)
-  const fits = Number.isCountable(low) && Number.isFinite(high) && low <= high
+  const fits = Number.isFinite(low) && Number.isFinite(high) && low <= high
   const isWhole = !whole || (Number.isInteger(low) && Number.isInteger(high))
   if (!fits || !isWhole || (scale === 'log' && low <= 0))
     throw new DownhillError(
