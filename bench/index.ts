@@ -4,7 +4,8 @@
  *     npm run bench                      native (1 thread, all cores) and TypeScript, every workload, about 3 minutes
  *     npm run bench -- --peers           … and every other library that is installed (npm ci --prefix bench/peers)
  *     npm run bench -- --only seed,wide --rounds 5 --seconds 2 --threads 4 --contenders native,PyTorch
- *     npm run bench -- --write-docs      no trial: puts the last results into docs/performance.md
+ *     npm run bench -- --peers --write-docs   … and then the results into docs/performance.md and README.md
+ *     npm run bench -- --write-docs      no trial: writes the last results there
  *
  * How a figure is made. A round runs every contender on every workload once, each in a fresh process (trial.ts), in an
  * order that turns with the round, so that a slow minute of the machine falls on all. A trial's figure is the median of
@@ -20,8 +21,10 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CONTENDERS, type ContenderRow, command, environment, label } from './contenders'
 import { prepare } from './data'
+import { measureLimits } from './limits'
 import { machineCard } from './machine'
-import { LATEST, type Measured, picture, type Results, toMarkdown, toTerminal, writeDocs } from './report'
+import { LATEST, picture, toMarkdown, toTerminal, writeDocs } from './report'
+import type { Measured, Results } from './summary'
 import type { Outcome } from './trial'
 import { type Task, WORKLOADS } from './workloads'
 
@@ -93,7 +96,6 @@ function chosen(task: Task, threaded: boolean): ContenderRow[] {
 }
 
 async function main(): Promise<void> {
-  if (options['write-docs']) return writeDocs()
   const names = options.only.split(',').map((name) => name.trim())
   const unknown = names.find((name) => !(name in WORKLOADS))
   if (unknown !== undefined)
@@ -114,6 +116,8 @@ async function main(): Promise<void> {
     card: machineCard(),
     rounds,
     seconds,
+    threads,
+    limits: measureLimits(threads),
     workloads: plan.map(({ name, measured }) => ({ name, measured: measured.map(({ row: _, ...rest }) => rest) })),
   }
   for (let round = 0; round < rounds; round++) {
@@ -140,9 +144,14 @@ async function main(): Promise<void> {
   writeFileSync(join(folder, 'latest.svg'), picture(kept))
   process.stdout.write(toTerminal(kept))
   process.stdout.write(`\nWritten to ${join(folder, 'latest.{json,md,svg}')}.\n`)
+  if (options['write-docs']) writeDocs()
 }
 
-main().catch((error: Error) => {
+/** `--write-docs` alone writes the last results, beside anything else those of this run. */
+const isForDocsOnly = options['write-docs'] && process.argv.length === 3
+
+const work = isForDocsOnly ? async () => writeDocs() : main
+work().catch((error: Error) => {
   process.stderr.write(`${error.message}\n`)
   process.exitCode = 1
 })

@@ -24,8 +24,9 @@ import { FORCED } from './contenders'
 import { load } from './contract'
 import { prepare } from './data'
 import { cardMarkdown, machineCard } from './machine'
-import { fill, markdownTable, type TableOf, terminalTable } from './report'
+import { fill } from './report'
 import { median } from './statistics'
+import { markdownTable, type TableOf, terminalTable } from './summary'
 
 const { values: options } = parseArgs({
   options: { rounds: { type: 'string', default: '21' }, 'write-docs': { type: 'boolean', default: false } },
@@ -152,7 +153,7 @@ async function main(): Promise<void> {
   }
   const note = [`Medians of ${rounds} interleaved rounds, one thread. ${card}`, ...skipped].join('\n')
   process.stdout.write(`${note}\n\n${terminalTable(table)}\n`)
-  if (options['write-docs']) fill('decisions/0001-crossing.md', 'overhead', `${markdownTable(table)}\n\n${note}`)
+  if (options['write-docs']) fill('docs/decisions/0001-crossing.md', 'overhead', `${markdownTable(table)}\n\n${note}`)
 }
 
 main().catch((error: Error) => {

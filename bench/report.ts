@@ -7,96 +7,30 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CONTENDERS } from './contenders'
 import { renderDots } from './dots'
-import { type Card, cardMarkdown } from './machine'
-import { difference, median, spread } from './statistics'
-import type { Finding, Outcome } from './trial'
+import { besideJavascript, ceilingsLine, goalsTable, rooflineTable } from './goals'
+import { cardMarkdown } from './machine'
+import { median, spread } from './statistics'
+import {
+  furthest,
+  known,
+  markdownTable,
+  REFERENCE,
+  type Results,
+  type Row,
+  ratio,
+  rounded,
+  SPECIFICATION,
+  speed,
+  summarize,
+  type TableOf,
+  terminalTable,
+  times,
+} from './summary'
 import { flops, type Task, WORKLOADS } from './workloads'
-
-export interface Measured {
-  readonly label: string
-  readonly isPeer: boolean
-  /** By round; null where it sat the round out. */
-  readonly trials: (Outcome | null)[]
-}
-
-export interface Results {
-  readonly card: Card
-  readonly rounds: number
-  readonly seconds: number
-  readonly workloads: readonly { readonly name: string; readonly measured: readonly Measured[] }[]
-}
 
 const ROOT = join(__dirname, '..')
 export const RESULTS = join(__dirname, 'results')
 export const LATEST = join(RESULTS, 'latest.json')
-
-const REFERENCE = 'native'
-/** The specification: what others' numbers are held against. */
-const SPECIFICATION = 'TypeScript'
-
-/** A contender on a workload, over all rounds. */
-interface Row {
-  readonly label: string
-  /** Why there is no speed. */
-  readonly unable?: string
-  readonly version: string
-  readonly setting?: string
-  readonly differs?: string
-  /** Seconds of a block, by round; NaN where there is none. */
-  readonly blocks: readonly number[]
-  /** Of every trial. */
-  readonly evidence: readonly (readonly number[])[]
-}
-
-const isFinding = (outcome: Outcome | null): outcome is Finding => outcome !== null && 'seconds' in outcome
-
-function summarize({ label, trials }: Measured): Row {
-  const findings = trials.filter(isFinding)
-  if (findings.length === 0) {
-    const failed = trials.find((outcome) => outcome !== null) as { unable: string } | undefined
-    return { label, unable: failed?.unable ?? 'not run', version: '', blocks: [], evidence: [] }
-  }
-  const { version, setting, differs } = findings[0]
-  // JSON has no NaN: a loss that stopped being a number comes as null.
-  const evidence = findings.map((finding) => finding.evidence.map((value) => value ?? Number.NaN))
-  const blocks = trials.map((outcome) => (isFinding(outcome) ? median(outcome.seconds) : Number.NaN))
-  return { label, version, setting, differs, blocks, evidence }
-}
-
-const known = (blocks: readonly number[]): number[] => blocks.filter((value) => !Number.isNaN(value))
-
-/** Median over rounds of how many times `reference` was faster in the same round. */
-function ratio(reference: Row | undefined, row: Row): number {
-  if (!reference) return Number.NaN
-  const pairs = known(row.blocks.map((value, round) => value / (reference.blocks[round] ?? Number.NaN)))
-  return pairs.length ? median(pairs) : Number.NaN
-}
-
-const three = (value: number): string => {
-  if (!Number.isFinite(value)) return '—'
-  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value) || 1)))
-  return value.toLocaleString('en-US', { minimumFractionDigits: 0, maximumFractionDigits: Math.min(digits, 4) })
-}
-/** Three significant figures, the rest of a large number zeros: 147,000. */
-const rounded = (value: number): string => three(Number(value.toPrecision(3)))
-
-const times = (value: number): string => (Number.isNaN(value) ? '—' : `${Number(value.toPrecision(3))} ×`)
-
-/** The largest difference of any trial. */
-function furthest(row: Row, truth: Row): string {
-  return Math.max(...row.evidence.map((list) => difference(list, truth.evidence[0]))).toExponential(0)
-}
-
-export interface TableOf {
-  readonly head: readonly string[]
-  readonly rows: readonly (readonly string[])[]
-}
-
-function speed(name: string, seconds: number): number {
-  const { task, unit } = WORKLOADS[name]
-  const count = unit.perBlock({ workload: name, ...task })
-  return unit.time ? (seconds / count) * unit.time.scale : count / seconds
-}
 
 /** One workload: a row a contender, the fastest first. */
 export function workloadTable({ name, measured }: Results['workloads'][number]): TableOf {
@@ -172,32 +106,6 @@ function versions(results: Results): string[] {
   return [...found].map(([label, version]) => `${label}: ${version}`)
 }
 
-export function markdownTable({ head, rows }: TableOf): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-  return [
-    line(head),
-    `|---|${head
-      .slice(1)
-      .map(() => '---:|')
-      .join('')}`,
-    ...rows.map(line),
-  ].join('\n')
-}
-
-export function terminalTable({ head, rows }: TableOf): string {
-  const widths = head.map((cell, i) => {
-    // A reason is a sentence in the second column; it runs over the columns to its right.
-    const column = rows.filter((row) => i !== 1 || row.slice(2).some(Boolean)).map((row) => row[i].length)
-    return Math.max(cell.length, ...column)
-  })
-  const pad = (cells: readonly string[]): string => {
-    const isReason = cells.length > 2 && cells.slice(2).every((cell) => cell === '') && cells[1] !== ''
-    if (isReason) return `  ${cells[0].padEnd(widths[0])}  ${cells[1]}`
-    return `  ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')}`.trimEnd()
-  }
-  return [pad(head), ...rows.map(pad)].join('\n')
-}
-
 const method = ({ rounds, seconds }: Results): string =>
   `Medians of ${rounds} interleaved rounds, a fresh process and ${seconds} s each; ± is half the range over the rounds; "native is" is the median over rounds of how many times native on one thread was as fast. ` +
   'GFLOP/s counts the products only. "Largest difference" is of the mean losses of all passes (of the probabilities, for predictions), relative to the largest, against the TypeScript backend.'
@@ -206,6 +114,8 @@ export function toMarkdown(results: Results): string {
   const parts = [cardMarkdown(results.card), method(results), markdownTable(overview(results))]
   for (const workload of results.workloads) {
     parts.push(`**${workload.name}**: ${WORKLOADS[workload.name].says}.`, markdownTable(workloadTable(workload)))
+    const beside = besideJavascript(workload)
+    if (beside) parts.push(beside)
   }
   parts.push(`Versions. ${versions(results).join('; ')}.`)
   return `${parts.join('\n\n')}\n`
@@ -214,30 +124,81 @@ export function toMarkdown(results: Results): string {
 export function toTerminal(results: Results): string {
   const parts = [cardMarkdown(results.card)]
   for (const workload of results.workloads) {
-    parts.push(`${workload.name}: ${WORKLOADS[workload.name].says}\n${terminalTable(workloadTable(workload))}`)
+    const lines = [
+      `${workload.name}: ${WORKLOADS[workload.name].says}`,
+      terminalTable(workloadTable(workload)),
+      besideJavascript(workload),
+    ]
+    parts.push(lines.filter(Boolean).join('\n'))
   }
+  const [goals, roofs] = [goalsTable(results), rooflineTable(results)]
+  if (goals.rows.length > 0) parts.push(`goals\n${terminalTable(goals)}`)
+  if (roofs) parts.push(`rooflines on one thread. ${ceilingsLine(results)}\n${terminalTable(roofs)}`)
   parts.push(versions(results).join('\n'))
   return `${parts.join('\n\n')}\n`
 }
 
+/** Whether it came true, and what arithmetic and memory allow. */
+function goalsMarkdown(results: Results): string {
+  const roofs = rooflineTable(results)
+  return [ceilingsLine(results), markdownTable(goalsTable(results)), ...(roofs ? [markdownTable(roofs)] : [])].join(
+    '\n\n',
+  )
+}
+
+/** README's rows, in its words. */
+const README_ROWS: readonly [workload: string, says: string][] = [
+  ['seed', 'the question’s net (569 × 30, full batch)'],
+  ['digits-32', 'MNIST 784-128-64-10, Adam, batch 32'],
+  ['digits-128', 'the same, batch 128'],
+  ['digits-1024', 'the same, batch 1024'],
+  ['wide', '1024-2048-2048-10, sgd, batch 256'],
+  ['predict-1', 'predict one row'],
+  ['predict-4096', 'predict 4,096 rows'],
+  ['xor', '2-8-1, batch 4'],
+]
+
+function readmeMarkdown(results: Results): string {
+  const columns = ['native', `native, ${results.threads} threads`, SPECIFICATION, 'PyTorch']
+  const rows = README_ROWS.flatMap(([name, says]) => {
+    const workload = results.workloads.find((one) => one.name === name)
+    if (!workload) return []
+    const found = workload.measured.map(summarize).filter(({ unable }) => !unable)
+    const row = (label: string): Row | undefined => found.find((one) => one.label === label)
+    const [native, typescript, torch] = [REFERENCE, SPECIFICATION, 'PyTorch'].map(row)
+    const cell = (one: Row | undefined): string => (one ? rounded(speed(name, median(known(one.blocks)))) : '—')
+    return [
+      [
+        `${says}, ${WORKLOADS[name].unit.name}`,
+        ...columns.map(row).map(cell),
+        native && torch ? times(ratio(native, torch)) : '—',
+        native && typescript ? furthest(native, typescript) : '—',
+      ],
+    ]
+  })
+  return `${markdownTable({ head: ['', ...columns, 'native is', 'difference'], rows })}\n\n${cardMarkdown(results.card)} ${versions(results).join('; ')}.`
+}
+
 /**
- * Replaces what stands between `<!-- marker:begin -->` and `<!-- marker:end -->` in a page of docs/.
+ * Replaces what stands between `<!-- marker:begin -->` and `<!-- marker:end -->` in a page.
  * @throws if the page has no such place
  */
 export function fill(page: string, marker: string, text: string): void {
-  const path = join(ROOT, 'docs', page)
+  const path = join(ROOT, page)
   const [begin, end] = [`<!-- ${marker}:begin -->`, `<!-- ${marker}:end -->`]
   const whole = readFileSync(path, 'utf8')
   const [from, to] = [whole.indexOf(begin), whole.indexOf(end)]
-  if (from < 0 || to < from) throw new Error(`docs/${page} has no ${begin} … ${end}.`)
+  if (from < 0 || to < from) throw new Error(`${page} has no ${begin} … ${end}.`)
   writeFileSync(path, `${whole.slice(0, from + begin.length)}\n${text.trim()}\n${whole.slice(to)}`)
-  process.stdout.write(`docs/${page}: ${marker} written.\n`)
+  process.stdout.write(`${page}: ${marker} written.\n`)
 }
 
-/** The last results into docs/performance.md. */
+/** The last results into docs/performance.md and README.md. */
 export function writeDocs(): void {
   if (!existsSync(LATEST)) throw new Error('There are no results yet: run `npm run bench` first.')
   const results = JSON.parse(readFileSync(LATEST, 'utf8')) as Results
-  fill('performance.md', 'bench', toMarkdown(results))
+  fill('docs/performance.md', 'bench', toMarkdown(results))
+  fill('docs/performance.md', 'goals', goalsMarkdown(results))
+  fill('README.md', 'bench', readmeMarkdown(results))
   writeFileSync(join(ROOT, 'docs/speeds.svg'), picture(results))
 }

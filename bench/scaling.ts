@@ -17,8 +17,9 @@ import { type Chart, renderSvg } from '../dist/plot'
 import { random } from '../dist/random'
 import { FORCED } from './contenders'
 import { cardMarkdown, machineCard } from './machine'
-import { fill, markdownTable, RESULTS, type TableOf, terminalTable } from './report'
+import { fill, RESULTS } from './report'
 import { median, slope } from './statistics'
+import { markdownTable, type TableOf, terminalTable } from './summary'
 
 const { values: options } = parseArgs({
   options: {
@@ -161,7 +162,7 @@ async function main(): Promise<void> {
   if (!options['write-docs']) return
   writeFileSync(join(__dirname, '../docs/scaling.svg'), renderSvg(charts))
   const tables = sections.map(({ title, table }) => `${title}.\n\n${markdownTable(table)}`)
-  fill('performance.md', 'scaling', [`Medians of ${rounds} interleaved rounds. ${card}`, ...tables].join('\n\n'))
+  fill('docs/performance.md', 'scaling', [`Medians of ${rounds} interleaved rounds. ${card}`, ...tables].join('\n\n'))
 }
 
 main().catch((error: Error) => {

@@ -5,8 +5,11 @@ import t from 'tap'
 import { load } from '../bench/contract'
 import { prepare } from '../bench/data'
 import { open } from '../bench/downhill'
-import { type Results, toMarkdown, workloadTable } from '../bench/report'
+import { besideJavascript, goalsTable } from '../bench/goals'
+import { roofline } from '../bench/limits'
+import { toMarkdown, workloadTable } from '../bench/report'
 import { difference, median, slope, spread } from '../bench/statistics'
+import type { Results } from '../bench/summary'
 import { flops, type Task, UNITS, WORKLOADS } from '../bench/workloads'
 import { backendInfo } from '../dist'
 
@@ -93,6 +96,8 @@ t.test('a table: the fastest first, ratios within rounds, a reason in place of a
     },
     rounds: 3,
     seconds: 1,
+    threads: 2,
+    limits: null,
     workloads: [
       {
         name: 'seed',
@@ -110,6 +115,41 @@ t.test('a table: the fastest first, ratios within rounds, a reason in place of a
     ['tfjs node', 'not installed', '', '', '', '', ''],
   ])
   t.match(toMarkdown(results), /\| native \| 100 \|/)
+})
+
+t.test('goals: reached, not reached, or more than the machine has', async (t) => {
+  // A block of seed is 3.69 GFLOP.
+  const row = (label: string, seconds: number) => ({
+    label,
+    isPeer: true,
+    trials: [{ version: 'v', seconds: [seconds], evidence: [] }],
+  })
+  const measured = [row('native', 0.1), row('PyTorch', 0.15), row('tfjs cpu', 2), row('jax-js wasm', 0.9)]
+  const ceiling = { threads: 1, flops: 1e11, L2: 1e11, L3: 5e10, memory: 2e10 }
+  const limits = { ceilings: [ceiling], L2: 2 ** 20, L3: 2 ** 25 }
+  const results = { workloads: [{ name: 'seed', measured }], threads: 2, limits } as unknown as Results
+  t.same(goalsTable(results).rows, [
+    ['seed', '1', '5.5 × PyTorch', '1.5 × PyTorch', '135', '135 %', 'more than the machine has'],
+    ['seed', '1', '60 % of peak', '37 %', '60', '60 %', 'not reached'],
+    ['seed', '1', '10 × the best JavaScript peer', '9 × jax-js wasm', '41', '41 %', 'not reached'],
+  ])
+  t.equal(
+    besideJavascript(results.workloads[0]),
+    'The best JavaScript peer is jax-js wasm; native on one thread is 9 ×.',
+  )
+  const [first, ...others] = goalsTable({ ...results, limits: null }).rows
+  t.same(first, ['seed', '1', '5.5 × PyTorch', '1.5 × PyTorch', '135', '—', 'not reached'], 'no peak, no verdict on it')
+  t.equal(others.length, 1, 'nor a share of it')
+})
+
+t.test('a roofline: as worked out by hand', async (t) => {
+  const ceiling = { threads: 1, flops: 1e12, L2: 1e11, L3: 5e10, memory: 2e10 }
+  const xor = roofline(task('xor'), { ceilings: [ceiling], L2: 2 ** 20, L3: 2 ** 25 })
+  // 2-8-1: 33 parameters, 9 outputs, 4 rows of 2 floats. Forward and dW 2·4·24 each, dx of the second layer 2·4·8.
+  t.equal(xor.flop, 2 * 4 * (24 + 24 + 8))
+  t.equal(xor.bytes, 4 * (8 + 4 * 4 * 9 + 33 + 9 + 4 * 33))
+  t.equal(xor.level, 'L2')
+  t.equal(xor.bound, (xor.flop / xor.bytes) * 1e11)
 })
 
 function skipNative(): string | false {
