@@ -14,7 +14,7 @@ import { FORCED } from './contenders'
 import { load } from './contract'
 import { prepare } from './data'
 import { cardMarkdown, machineCard } from './machine'
-import { fill, markdownTable, type TableOf, terminalTable } from './report'
+import { fill, markdownTable, type TableOf, terminalTable } from './summary'
 import { median } from './statistics'
 
 const { values: options } = parseArgs({

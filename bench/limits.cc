@@ -43,10 +43,10 @@ double best(int threads, double units, const std::function<void(int thread)>& wo
 #if defined(__x86_64__)
 // Twelve independent sums cover the latency of a step on any CPU with two units for it.
 #define STEP(r, i) "vfmadd231ps %%" r "12, %%" r "12, %%" r #i "\n"
-#define STEPS(r)                                                                                                 \
-  STEP(r, 0)                                                                                                     \
-  STEP(r, 1) STEP(r, 2) STEP(r, 3) STEP(r, 4) STEP(r, 5) STEP(r, 6) STEP(r, 7) STEP(r, 8) STEP(r, 9) STEP(r, 10) \
-      STEP(r, 11)
+#define STEPS(r) \
+  STEP(r, 0)     \
+  STEP(r, 1)     \
+  STEP(r, 2) STEP(r, 3) STEP(r, 4) STEP(r, 5) STEP(r, 6) STEP(r, 7) STEP(r, 8) STEP(r, 9) STEP(r, 10) STEP(r, 11)
 #define LOOP(r) "vxorps %%xmm12, %%xmm12, %%xmm12\n 1:\n" STEPS(r) "dec %0\n jnz 1b\n vzeroupper\n"
 #define CLOBBERED \
   "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "cc"

@@ -48,5 +48,5 @@ export function largestIn(values: Floats): number {
 
 /** Weights stay finite where an update of a finite gradient would not be: the loss shows it at the next step. */
 export function within(largest: number, v: number): number {
-  return v > largest ? largest : v < -largest ? -largest : v
+  return Math.max(-largest, Math.min(largest, v))
 }
