@@ -14,8 +14,9 @@ import { FORCED } from './contenders'
 import { load } from './contract'
 import { prepare } from './data'
 import { cardMarkdown, machineCard } from './machine'
-import { fill, markdownTable, type TableOf, terminalTable } from './summary'
+import { fill } from './report'
 import { median } from './statistics'
+import { markdownTable, type TableOf, terminalTable } from './summary'
 
 const { values: options } = parseArgs({
   options: {
