@@ -2,7 +2,17 @@
  * The trials of a search as text, a line each: how well, what was chosen, how long.
  */
 import { formatMeasured } from '../plot'
-import type { Trial } from './search'
+
+/** What is written of a trial. */
+interface Line {
+  readonly rank: number
+  readonly mean: number
+  readonly std: number
+  readonly model: object
+  readonly fit: object
+  readonly epochs: number
+  readonly seconds: number
+}
 
 /** What an option's value is called in a cell. */
 function nameOf(value: unknown): string {
@@ -12,7 +22,7 @@ function nameOf(value: unknown): string {
 }
 
 /** Columns are the options that were searched over; lines end in no blanks, the text in no newline. */
-export function renderTrials(trials: readonly Trial[], metric: string): string {
+export function renderTrials(trials: readonly Line[], metric: string): string {
   const options = [...new Set(trials.flatMap(({ model, fit }) => [...Object.keys(model), ...Object.keys(fit)]))]
   const head = ['rank', metric, '±', ...options, 'epochs', 'seconds'].filter((name, i, all) => all.indexOf(name) === i)
   const rows = trials.map((trial) => {
