@@ -49,6 +49,8 @@ struct Grid {
 
 // Multiply-adds in a tile at least: a microsecond or two; to hand one over costs 0.2.
 constexpr size_t kTileWork = size_t{1} << 17;
+// Weights that are claimed ahead: what is more has left the cache before it is written.
+constexpr size_t kMostClaimed = size_t{1} << 18;
 // More tiles than this balance no better.
 constexpr size_t kMostTiles = 32;
 
@@ -83,6 +85,7 @@ Product partOf(const Product& p, size_t top, size_t left, size_t m, size_t n) {
   part.a += p.aTransposed ? top : top * p.lda;
   part.b += p.bTransposed ? left * p.ldb : left;
   part.c += top * p.ldc + left;
+  if (p.claimed != nullptr) part.claimed += top * p.ldc + left;
   if (p.start != nullptr) part.start += top * p.ldstart + left;
   return part;
 }
@@ -214,7 +217,7 @@ void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const floa
 }
 
 void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* dy, float* dW, float* db,
-                       bool accumulate) {
+                       bool accumulate, float* W) {
   // db is the product of a row of ones and dy.
   static const float kOne = 1;
   const float* const dbStart = accumulate ? db : nullptr;
@@ -235,7 +238,8 @@ void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x,
     });
     return;
   }
-  compute(pool, {I, O, B, x, I, true, dy, O, false, dW, O, start, O, nullptr}, nullptr,
+  if (I * O > kMostClaimed) W = nullptr;
+  compute(pool, {I, O, B, x, I, true, dy, O, false, dW, O, start, O, nullptr, W}, nullptr,
           db != nullptr ? sums : Product{});
 }
 

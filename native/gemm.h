@@ -16,9 +16,10 @@ namespace downhill {
 void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* W, const float* b, float* y,
             Map after = nullptr);
 
-// dW (+)= xᵀ·dy;  db (+)= Σ_b dy[b,:];  += where `accumulate`; db may be null
+// dW (+)= xᵀ·dy;  db (+)= Σ_b dy[b,:];  += where `accumulate`; db may be null. Each thread claims of W what it computes
+// of dW, to write it next; W may be null.
 void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* dy, float* dW, float* db,
-                       bool accumulate);
+                       bool accumulate, float* W = nullptr);
 
 // dx = dy·Wᵀ
 void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* W, float* dx);

@@ -248,6 +248,9 @@ inline void product(const Product& p) {
           }
           for (size_t group = 0; group < groups; ++group) {
             const size_t rows = height + (group < taller);
+            if (p.claimed != nullptr && first)
+              for (size_t r = 0; r < rows; ++r)
+                for (size_t v = 0; v < columns; v += kLine) claim(p.claimed + (t.c - p.c) + r * p.ldc + v);
             tiles[rows](t);
             t.a += p.aTransposed ? rows : rows * lda;
             t.c += rows * p.ldc;

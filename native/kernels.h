@@ -25,9 +25,10 @@ struct Product {
   bool bTransposed;  // b(l, j) = b[j·ldb + l]
   float* c;
   size_t ldc;
-  const float* start;  // row i at start + i·ldstart; null for zeros; may be c itself
-  size_t ldstart;      // 0: one row for all, as a bias is
-  float* scratch;      // kScratchFloats of any content, on a cache line; null costs speed, no bits
+  const float* start;        // row i at start + i·ldstart; null for zeros; may be c itself
+  size_t ldstart;            // 0: one row for all, as a bias is
+  float* scratch;            // kScratchFloats of any content, on a cache line; null costs speed, no bits
+  float* claimed = nullptr;  // laid out as c: what this thread is to write next, claimed on the way (simd.h); or null
 };
 
 // Room for a block of b in panels, and for a block of a in rows with gaps.

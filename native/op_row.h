@@ -38,6 +38,11 @@ constexpr bool isPass = false;
 template <class Op>
 constexpr bool isPass<Op, std::void_t<decltype(&Op::part)>> = true;
 
+template <class Op, class = void>
+constexpr bool isDescent = false;
+template <class Op>
+constexpr bool isDescent<Op, std::void_t<decltype(Op::kDescends)>> = true;
+
 template <class Op>
 Instruction load(const Operands& in) {
   static_assert(sizeof(Op) <= sizeof(Instruction::operands) && std::is_trivially_copyable_v<Op>);
@@ -45,6 +50,7 @@ Instruction load(const Operands& in) {
   const Op* const op = new (made.operands) Op(in);
   if constexpr (isPass<Op>) {
     made.n = op->n;
+    if constexpr (isDescent<Op>) made.w = op->w, made.g = op->g;
     made.begin = [](void* operands, const Step& step) { static_cast<Op*>(operands)->begin(step); };
     made.part = [](const void* operands, size_t from, size_t count) {
       static_cast<const Op*>(operands)->part(from, count);

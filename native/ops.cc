@@ -101,6 +101,7 @@ struct AffineGradWeights {
   size_t I, O;
   const float *x, *dy;
   float *dW, *db;
+  float* W = nullptr;  // what the step changes by dW, see `foresee`
   explicit AffineGradWeights(const Operands& in)
       : I(in.size("I")),
         O(in.size("O")),
@@ -108,7 +109,10 @@ struct AffineGradWeights {
         dy(in.floats("dy", in.capacity() * O)),
         dW(in.floats("dW", I * O)),
         db(in.optional("db", O)) {}
-  void run(Step& step) const { affineGradWeights(step.pool, step.B, I, O, x, dy, dW, db, step.first > 0); }
+  void run(Step& step) const {
+    const bool claims = step.pool.threads() > 1 && step.first + step.B == step.N;
+    affineGradWeights(step.pool, step.B, I, O, x, dy, dW, db, step.first > 0, claims ? W : nullptr);
+  }
 };
 
 // dx = dy·Wᵀ
@@ -505,6 +509,17 @@ bool fuse(Instruction& last, const Instruction& next) {
   if (activate->x != product->y || activate->y != product->y) return false;
   product->f = &activate->f;
   return true;
+}
+
+void foresee(std::vector<Instruction>& chunk, const std::vector<Instruction>& step) {
+  for (Instruction& each : chunk) {
+    AffineGradWeights* const product = as<AffineGradWeights>(each);
+    if (product == nullptr) continue;
+    for (const Instruction& pass : step) {
+      const bool isIts = pass.g != nullptr && product->dW >= pass.g && product->dW < pass.g + pass.n;
+      if (isIts) product->W = pass.w + (product->dW - pass.g);
+    }
+  }
 }
 
 const std::vector<OpRow>& ops() {

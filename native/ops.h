@@ -69,6 +69,9 @@ struct Instruction {
   size_t n;
   void (*begin)(void* operands, const Step& step);
   void (*part)(const void* operands, size_t from, size_t count);
+  // The weights and their gradient, where the pass is the one that moves weights; else null.
+  float* w;
+  const float* g;
 };
 
 // Runs a list up to its end or to a refusal.
@@ -77,6 +80,9 @@ void runAll(std::vector<Instruction>& list, Step& step);
 // Makes of two neighbours one instruction, where that can be done and changes no bit: then `last` does the work of
 // both.
 bool fuse(Instruction& last, const Instruction& next);
+
+// Tells the products of `chunk` which weights `step` goes on to move by what they compute.
+void foresee(std::vector<Instruction>& chunk, const std::vector<Instruction>& step);
 
 // The arena as the loader sees it: offsets below `shared.count` lie in the parameter block, those above behind it.
 struct Span {

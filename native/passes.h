@@ -180,6 +180,7 @@ struct DecayWeights {
 // w −= learningRate·g, at most ±the largest float
 struct Descend {
   static constexpr const char* names = "w g n";
+  static constexpr bool kDescends = true;
   size_t n;
   float* w;
   const float* g;

@@ -96,6 +96,7 @@ std::string loadProgram(const EncodedPlan& plan, const EncodedProgram& encoded, 
   if (!encoded.isThere) return "";
   std::string error = loadList(plan, encoded.chunk, Scope::chunk, arena, program.chunk, program.needsTargets);
   if (error.empty()) error = loadList(plan, encoded.step, Scope::step, arena, program.step, program.needsTargets);
+  if (error.empty()) foresee(program.chunk, program.step);
   if (!error.empty() || encoded.outputAt < 0) return error;
   const size_t count = plan.capacity * encoded.columns;
   const size_t at = static_cast<size_t>(encoded.outputAt);
