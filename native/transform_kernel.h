@@ -37,6 +37,17 @@ DOWNHILL_INLINE Vec finite(Vec x) {
 // Not ordered: the second.
 DOWNHILL_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
+// sum + a², a from a float: its square is exact in double, so that there is one rounding, fused or not.
+DOWNHILL_INLINE Doubles addSquare(Doubles sum, Doubles a) {
+#if DOWNHILL_WIDTH == 16
+  return _mm512_fmadd_pd(a, a, sum);
+#elif DOWNHILL_WIDTH == 8
+  return _mm256_fmadd_pd(a, a, sum);
+#else
+  return sum + a * a;
+#endif
+}
+
 // Thirty-two sums, of every thirty-second square, then added by halves: so many that none waits for itself.
 inline double sumOfSquares(const float* x, size_t n) {
   constexpr size_t H = W / 2;
@@ -46,7 +57,7 @@ inline double sumOfSquares(const float* x, size_t n) {
 #pragma GCC unroll 16
     for (size_t q = 0; q < 32 / H; ++q) {
       const Doubles a = __builtin_convertvector(*reinterpret_cast<const Half*>(x + i + H * q), Doubles);
-      sums[q] += a * a;  // a square of a float is exact in double: one rounding, fused or not
+      sums[q] = addSquare(sums[q], a);
     }
   }
   double lanes[32];
