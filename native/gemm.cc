@@ -54,8 +54,11 @@ constexpr size_t kMostClaimed = size_t{1} << 18;
 // More tiles than this balance no better.
 constexpr size_t kMostTiles = 32;
 
+// Of a product of few steps, most of the work is writing c.
+size_t workOf(const Product& p) { return p.m * p.n * std::max<size_t>(p.k, 16); }
+
 Grid gridOf(const Product& p, bool wholeRows) {
-  const size_t wanted = std::min(std::max<size_t>(p.m * p.n * p.k / kTileWork, 1), kMostTiles);
+  const size_t wanted = std::min(std::max<size_t>(workOf(p) / kTileWork, 1), kMostTiles);
   // What is packed or copied for a tile is used over its rows, or over its columns. 64 columns are the widest panel.
   size_t leastColumns = 64, leastRows = p.bTransposed ? 144 : 24;
   if (p.n >= 1024) {
@@ -101,7 +104,7 @@ void apply(Map after, float* c, size_t ldc, size_t m, size_t n) {
 // one row.
 void compute(Pool& pool, const Product& p, Map after = nullptr, const Product& sums = {}) {
   const Kernels& set = kernels();
-  if (p.m * p.n * p.k < 2 * kTileWork) {
+  if (workOf(p) < 2 * kTileWork) {
     Product whole = p;
     whole.scratch = pool.scratch(0, kScratchFloats);
     set.product(whole);
