@@ -20,7 +20,7 @@ export interface Dots {
   }[]
 }
 
-const [WIDTH, LEFT, RIGHT, LINE, HEAD] = [720, 150, 130, 18, 62]
+const [WIDTH, LEFT, RIGHT, LINE, HEAD] = [780, 160, 150, 18, 62]
 
 export function renderDots(panels: readonly Dots[]): string {
   let top = 0
@@ -40,8 +40,9 @@ export function renderDots(panels: readonly Dots[]): string {
 function draw({ title, says, lines }: Dots): string {
   const fastest = Math.max(...lines.map(({ speeds }) => median(speeds)))
   const decades = Math.max(1, Math.ceil(Math.log10(fastest / Math.min(...lines.flatMap(({ speeds }) => speeds)))))
+  // A round may have been faster than the fastest median: its stroke ends before the text.
   const x = (speed: number): number =>
-    LEFT + (WIDTH - LEFT - RIGHT) * (1 + Math.log10(Math.min(1.2, speed / fastest)) / decades)
+    Math.min(WIDTH - RIGHT + 8, LEFT + (WIDTH - LEFT - RIGHT) * (1 + Math.log10(speed / fastest) / decades))
   const bottom = HEAD + lines.length * LINE
   const parts = [
     `<text x="${LEFT}" y="24" font-size="14" font-weight="600" fill="${LOOKS.ink.light}">${escapeText(title)}</text>`,

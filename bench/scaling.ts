@@ -1,5 +1,5 @@
 /**
- * How the cost of a step grows with the width, the depth and the batch, on one thread and on all: log-log, with slopes.
+ * How the cost of a step grows with the width, the depth, the batch and the threads: log-log, with slopes.
  *
  *     node --import tsx bench/scaling.ts [--rounds 3] [--seconds 0.15] [--threads N] [--write-docs]
  *
@@ -38,23 +38,55 @@ interface Net {
 const powers = (from: number, to: number): number[] =>
   Array.from({ length: Math.log2(to / from) + 1 }, (_, i) => from * 2 ** i)
 
+interface Series {
+  readonly name: string
+  readonly backend: 'native' | 'typescript'
+  readonly threads: (x: number) => number
+}
+const SERIES: readonly Series[] = [
+  { name: 'native, 1 thread', backend: 'native', threads: () => 1 },
+  ...(threads > 1 ? [{ name: `native, ${threads} threads`, backend: 'native', threads: () => threads } as const] : []),
+  { name: 'TypeScript', backend: 'typescript', threads: () => 1 },
+]
+
+interface Axis {
+  readonly name: string
+  readonly says: string
+  readonly at: readonly number[]
+  readonly net: (x: number) => Net
+  readonly series: readonly Series[]
+}
 /** What grows. Every net has 64 inputs, tanh, 10 classes and SGD. */
-const AXES: readonly { name: string; says: string; at: readonly number[]; net: (x: number) => Net }[] = [
-  { name: 'width', says: '64-w-w-10, batch 64', at: powers(8, 4096), net: (w) => ({ hidden: [w, w], batch: 64 }) },
+const AXES: readonly Axis[] = [
+  {
+    name: 'width',
+    says: '64-w-w-10, batch 64',
+    at: powers(8, 4096),
+    net: (w) => ({ hidden: [w, w], batch: 64 }),
+    series: SERIES,
+  },
   {
     name: 'depth',
     says: '64-64-…-10, batch 64',
     at: powers(1, 32),
     net: (d) => ({ hidden: Array(d).fill(64), batch: 64 }),
+    series: SERIES,
   },
-  { name: 'batch', says: '64-128-64-10', at: powers(1, 8192), net: (batch) => ({ hidden: [128, 64], batch }) },
+  {
+    name: 'batch',
+    says: '64-128-64-10',
+    at: powers(1, 8192),
+    net: (batch) => ({ hidden: [128, 64], batch }),
+    series: SERIES,
+  },
+  {
+    name: 'threads',
+    says: 'native, 64-w-w-10, batch 256',
+    at: Array.from({ length: threads }, (_, i) => i + 1),
+    net: () => ({ hidden: [512, 512], batch: 256 }),
+    series: [{ name: 'w = 512', backend: 'native', threads: (x) => x }],
+  },
 ]
-
-const SERIES = [
-  { name: 'native, 1 thread', backend: 'native', threads: 1 },
-  ...(threads > 1 ? [{ name: `native, ${threads} threads`, backend: 'native', threads } as const] : []),
-  { name: 'TypeScript', backend: 'typescript', threads: 1 },
-] as const
 
 /** A step that takes longer than this ends a series: a curve is not worth minutes. */
 const LONGEST_STEP = 1.5
@@ -97,15 +129,15 @@ async function runner({ hidden, batch }: Net, backend: 'native' | 'typescript', 
 }
 
 /** Seconds a step of every series at every place of an axis; NaN where a series was ended. */
-async function measure({ at, net }: (typeof AXES)[number]): Promise<number[][]> {
-  const found = SERIES.map((): number[] => [])
+async function measure({ at, net, series }: Axis): Promise<number[][]> {
+  const found = series.map((): number[] => [])
   for (const [place, x] of at.entries()) {
     const ready: (Runner | null)[] = []
-    for (const [s, { backend, threads: count }] of SERIES.entries()) {
+    for (const [s, { backend, threads }] of series.entries()) {
       const ended = place > 0 && !(found[s][place - 1] < LONGEST_STEP / 4)
-      ready.push(ended ? null : await runner(net(x), backend, count))
+      ready.push(ended ? null : await runner(net(x), backend, threads(x)))
     }
-    const times = SERIES.map((): number[] => [])
+    const times = series.map((): number[] => [])
     for (let round = 0; round < rounds; round++)
       for (const [s, it] of ready.entries()) if (it) times[s].push(await it.fit(it.steps))
     for (const [s, list] of times.entries()) found[s].push(list.length ? median(list) : Number.NaN)
@@ -113,10 +145,10 @@ async function measure({ at, net }: (typeof AXES)[number]): Promise<number[][]> 
   return found
 }
 
-/** Slope over the upper half of the places measured. */
+/** Slope over the upper half of the places measured; over all, where they are few. */
 function upperSlope(at: readonly number[], times: readonly number[]): number {
   const kept = at.map((x, i) => [x, times[i]]).filter(([, y]) => !Number.isNaN(y))
-  const upper = kept.slice(kept.length >> 1)
+  const upper = kept.length < 4 ? kept : kept.slice(kept.length >> 1)
   return slope(
     upper.map(([x]) => x),
     upper.map(([, y]) => y),
@@ -133,14 +165,15 @@ async function main(): Promise<void> {
   const sections: { title: string; table: TableOf }[] = []
   for (const axis of AXES) {
     const times = await measure(axis)
-    const slopes = times.map((series) => upperSlope(axis.at, series))
+    const slopes = times.map((list) => upperSlope(axis.at, list))
+    const { series } = axis
     const title = `Seconds a step against the ${axis.name} (${axis.says})`
     charts.push({
       title,
-      note: `Slopes over the upper half: ${SERIES.map(({ name }, s) => `${name} ${slopes[s].toFixed(2)}`).join(', ')}.`,
+      note: `Slopes over the upper half: ${series.map(({ name }, s) => `${name} ${slopes[s].toFixed(2)}`).join(', ')}.`,
       x: { label: axis.name, scale: 'log' },
       y: { label: 'seconds a step', scale: 'log' },
-      series: SERIES.map(({ name }, s) => {
+      series: series.map(({ name }, s) => {
         const kept = axis.at.map((x, i) => ({ x, y: times[s][i] })).filter(({ y }) => !Number.isNaN(y))
         return { name, x: kept.map(({ x }) => x), y: kept.map(({ y }) => y) }
       }),
@@ -149,7 +182,7 @@ async function main(): Promise<void> {
       title: `µs a step against the ${axis.name}: ${axis.says}`,
       table: {
         head: [axis.name, ...axis.at.map(String), 'slope'],
-        rows: SERIES.map(({ name }, s) => [name, ...times[s].map(microseconds), slopes[s].toFixed(2)]),
+        rows: series.map(({ name }, s) => [name, ...times[s].map(microseconds), slopes[s].toFixed(2)]),
       },
     })
     const { title: said, table } = sections[sections.length - 1]
