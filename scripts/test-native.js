@@ -98,4 +98,6 @@ async function main() {
   }
 }
 
-main()
+if (require.main === module) main()
+
+module.exports = { sanitizers }

@@ -368,6 +368,26 @@ t.test('endings in the middle of a slice', { skip }, async (t) => {
         busy({ epochs: 300 }).then(() => console.log('done'))`,
       out: 'worker',
     },
+    'files are read while more fits run than the pool of libuv has threads': {
+      source: `process.env.UV_THREADPOOL_SIZE = '1'
+        for (let i = 0; i < 4; i++) busy()
+        require('node:fs').stat('.', () => { console.log('read'); process.exit(0) })`,
+      out: 'read\n',
+    },
+    'two models in each of three workers at once, all with the same bits': {
+      source: `const { Worker } = require('node:worker_threads')
+        const source = prelude + \`
+          const train = () => {
+            const net = new FNN({ inputs: 3, outputs: 1, task: 'regression', seed: 1, backend: 'native' })
+            return net.fit(x, y, { epochs: 40 }).then(() => String(net.weights()[0].weights.data))
+          }
+          Promise.all([train(), train()]).then((said) => require('node:worker_threads').parentPort.postMessage(said))\`
+        const worker = () => new Promise((resolve) => new Worker(source, { eval: true }).on('message', resolve))
+        Promise.all([worker(), worker(), worker()]).then((said) => {
+          console.log(said.flat().length, 'models', new Set(said.flat()).size, 'result')
+        })`,
+      out: '6 models 1 result\n',
+    },
     'engines left to the garbage collector in mid-slice': {
       source: `const v8 = require('node:v8'); v8.setFlagsFromString('--expose-gc')
         const gc = require('node:vm').runInNewContext('gc')

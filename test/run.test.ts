@@ -200,6 +200,23 @@ t.test('a signal aborts a run before it begins, in the middle, and not when it i
   }),
 )
 
+t.test('after an abort no batch is begun', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    for (const last of [1, 4, 13]) {
+      const controller = new AbortController()
+      let batches = 0
+      const callbacks = {
+        onBatchEnd() {
+          if (++batches === last) controller.abort()
+        },
+      }
+      const error = await errorOf(makeNet(options).fit(x, y, { ...ENDLESS, signal: controller.signal, callbacks }))
+      t.equal(error.code, 'ERR_ABORTED')
+      t.strictSame([batches, (error.history as History).steps], [last, last])
+    }
+  }),
+)
+
 // ---------------------------------------------------------------------------------------------------- reading in mid-run
 
 t.test('who reads in the middle of a run sees whole steps', (t) =>

@@ -1,0 +1,94 @@
+/**
+ * The addon under the sanitizers, in Node: builds it with AddressSanitizer and UndefinedBehaviorSanitizer (or with
+ * ThreadSanitizer) into build/addon, and runs the tests of the border and of runs on it, endings in mid-fit among them.
+ *
+ *     node scripts/test-addon.js --sanitize address | thread [test file …]
+ *
+ * Node itself is not instrumented: the sanitizer's library is preloaded, into every process that a test starts too.
+ * Without suppressions: a list that forgives what comes through node forgives what is ours. TypeScript is compiled
+ * beforehand, so that no compiler runs under the sanitizer. ThreadSanitizer cannot see into OpenBLAS: that build runs
+ * on its own loops.
+ */
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const { parseArgs } = require('node:util')
+const { root, run, runAll, compiler, folderOf } = require('./tools')
+const { openblasNow } = require('./openblas')
+const recipe = require('./recipe')
+const { sanitizers } = require('./test-native')
+
+const libraries = { address: 'libasan.so', thread: 'libtsan.so' }
+const TESTS = ['test/native.test.ts', 'test/run.test.ts']
+
+/** @typedef {keyof typeof libraries} Sanitizer */
+
+/** @param {Sanitizer} sanitizer @returns {Promise<string | null>} the addon, or null if it does not compile */
+async function build(sanitizer) {
+  openblasNow()
+  const cxx = /** @type {string} */ (compiler())
+  const withBlas = sanitizer !== 'thread'
+  const folder = path.join(root, 'build', 'addon', sanitizer)
+  fs.mkdirSync(folder, { recursive: true })
+  const flags = [
+    ...recipe.cflags(),
+    ...sanitizers[sanitizer],
+    ...['NAPI_VERSION=8', ...(withBlas ? recipe.coreDefines() : [])].map((define) => `-D${define}`),
+    ...[...recipe.includes(), ...recipe.nodeHeaders()].map((include) => `-I${include}`),
+  ]
+  const sources = recipe.sources()
+  const objects = sources.map((source) => path.join(folder, `${path.basename(source)}.o`))
+  const compiled = await runAll(sources.map((source, i) => [cxx, ...flags, '-c', source, '-o', objects[i]]))
+  if (!compiled.ok) process.stderr.write(compiled.log)
+  if (!compiled.ok) return null
+  const file = path.join(folder, 'downhill.node')
+  // A sanitizer brings a library of its own that wants the shared C++ library beside it.
+  const shared = recipe.ldflags().filter((flag) => flag !== '-static-libstdc++')
+  const blas = withBlas ? recipe.libraries() : []
+  const link = [...shared, ...sanitizers[sanitizer], ...recipe.addonLdflags(), ...blas]
+  const linked = run(cxx, [...objects, ...link, '-o', file])
+  if (!linked.ok) process.stderr.write(linked.log)
+  return linked.ok ? file : null
+}
+
+/** The tests as JavaScript, in a folder of this repository, where `downhill` and dist/ are found. @param {string[]} files */
+function compile(files) {
+  const out = path.join(root, 'build', 'addon', 'tests')
+  fs.mkdirSync(out, { recursive: true })
+  if (!fs.existsSync(path.join(out, 'dist'))) fs.symlinkSync(path.join(root, 'dist'), path.join(out, 'dist'))
+  const tsc = path.join(folderOf('typescript'), 'bin', 'tsc')
+  const options = ['--module', 'node16', '--moduleResolution', 'node16', '--target', 'es2022', '--lib', 'es2023']
+  const more = ['--types', 'node', '--esModuleInterop', '--resolveJsonModule', '--skipLibCheck', '--noCheck']
+  const done = run(process.execPath, [tsc, ...options, ...more, '--rootDir', root, '--outDir', out, ...files])
+  if (!done.ok) process.stderr.write(done.log)
+  return done.ok ? files.map((file) => path.join(out, file.replace(/\.ts$/, '.js'))) : null
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { sanitize: { type: 'string' } } })
+  const sanitizer = /** @type {Sanitizer} */ (values.sanitize)
+  if (!(sanitizer in libraries)) throw new Error('--sanitize takes address or thread')
+  const cxx = compiler()
+  const addon = cxx && (await build(sanitizer))
+  const tests = compile(positionals.length > 0 ? positionals : TESTS)
+  if (!cxx || !addon || !tests) {
+    process.exitCode = 1
+    return
+  }
+  const library = run(cxx, [`-print-file-name=${libraries[sanitizer]}`]).out.trim()
+  const env = {
+    ...process.env,
+    DOWNHILL_ADDON: addon,
+    LD_PRELOAD: library,
+    ASAN_OPTIONS: 'detect_leaks=1',
+    // Node makes its own threads and joins them as it likes; only what is reported of accesses counts.
+    TSAN_OPTIONS: 'report_thread_leaks=0',
+  }
+  for (const test of tests) {
+    const { status, signal } = spawnSync(process.execPath, ['--expose-gc', test], { cwd: root, env, stdio: 'inherit' })
+    if (status !== 0) process.stderr.write(`${path.basename(test)}: ended with ${signal ?? status}\n`)
+    if (status !== 0) process.exitCode = 1
+  }
+}
+
+main()
