@@ -18,6 +18,11 @@ export interface ContenderRow {
 }
 
 const predictsOnly = (task: Task): string | null => (task.kind === 'train' ? 'predicts only' : null)
+/** Whoever goes row by row takes as long for any batch: one of the digits tells it, and a wide net takes minutes. */
+const rowByRow = ({ kind, workload }: Task): string | null =>
+  kind === 'train' && ['digits-128', 'digits-1024', 'wide'].includes(workload)
+    ? 'goes row by row, whatever the batch: see digits-32'
+    : null
 const [ONE, ALL] = ['one', 'all'] as const
 
 /** Name, module, variant, threads, and when it sits out. Ours first, then peers by family. */
@@ -34,8 +39,8 @@ const ROWS: readonly [string, string, string, readonly ('one' | 'all')[], Conten
   ['tfjs wasm', 'peers/tfjs.ts', 'wasm', [ONE]],
   ['tfjs cpu', 'peers/tfjs.ts', 'cpu', [ONE]],
   ['tfjs node', 'peers/tfjs.ts', 'node', [ALL]],
-  ['brain.js', 'peers/brain.ts', 'cpu', [ONE]],
-  ['convnetjs', 'peers/convnet.ts', 'cpu', [ONE]],
+  ['brain.js', 'peers/brain.ts', 'cpu', [ONE], rowByRow],
+  ['convnetjs', 'peers/convnet.ts', 'cpu', [ONE], rowByRow],
   ['ml-fnn', 'peers/ml-fnn.ts', 'cpu', [ONE]],
 ]
 

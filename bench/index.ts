@@ -10,7 +10,8 @@
  * How a figure is made. A round runs every contender on every workload once, each in a fresh process (trial.ts), in an
  * order that turns with the round, so that a slow minute of the machine falls on all. A trial's figure is the median of
  * its blocks, a contender's the median over rounds. A ratio is taken within a round and then the median of the ratios:
- * what slows both down cancels. Whoever takes longer than --slow seconds for a block is measured in the first round only.
+ * what slows both down cancels. Whoever takes longer than --slow seconds for a block, or is more than --far times slower
+ * than native, is measured in the first round only.
  *
  * Nothing is asserted about time. That the work was done is: the losses of all contenders are compared.
  */
@@ -24,8 +25,9 @@ import { prepare } from './data'
 import { measureLimits } from './limits'
 import { machineCard } from './machine'
 import { LATEST, picture, toMarkdown, toTerminal, writeDocs } from './report'
-import type { Measured, Results } from './summary'
-import type { Outcome } from './trial'
+import { median } from './statistics'
+import { type Measured, REFERENCE, type Results } from './summary'
+import type { Finding, Outcome } from './trial'
 import { type Task, WORKLOADS } from './workloads'
 
 const { values: options } = parseArgs({
@@ -35,20 +37,21 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '0.8' },
     slow: { type: 'string', default: '2' },
+    far: { type: 'string', default: '30' },
     threads: { type: 'string', default: String(availableParallelism()) },
-    timeout: { type: 'string', default: '180' },
+    timeout: { type: 'string', default: '90' },
     peers: { type: 'boolean', default: false },
     'write-docs': { type: 'boolean', default: false },
   },
 })
 
-const [rounds, seconds, slow, threads, timeout] = (['rounds', 'seconds', 'slow', 'threads', 'timeout'] as const).map(
-  (name) => {
-    const value = Number(options[name])
-    if (!(value > 0)) throw new Error(`Expected a positive number for --${name} but received ${options[name]}.`)
-    return value
-  },
-)
+const [rounds, seconds, slow, far, threads, timeout] = (
+  ['rounds', 'seconds', 'slow', 'far', 'threads', 'timeout'] as const
+).map((name) => {
+  const value = Number(options[name])
+  if (!(value > 0)) throw new Error(`Expected a positive number for --${name} but received ${options[name]}.`)
+  return value
+})
 
 /** Runs one trial and returns the last line it printed; whatever goes wrong becomes its reason. */
 function trial(row: ContenderRow, folder: string): Promise<Outcome> {
@@ -80,18 +83,28 @@ function turned<T>(list: readonly T[], round: number): T[] {
   return round % 2 ? order.reverse() : order
 }
 
+/** Whether three rounds would tell no more than one: a contender many times slower than native in the first. */
+function isFarBehind(first: Finding, measured: readonly Measured[]): boolean {
+  const native = measured.find(({ label }) => label === REFERENCE)?.trials[0]
+  return (
+    native !== undefined &&
+    native !== null &&
+    'seconds' in native &&
+    median(first.seconds) > far * median(native.seconds)
+  )
+}
+
 /** One line that is written over again; nothing where nobody watches. */
 function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
 }
 
-function chosen(task: Task, threaded: boolean): ContenderRow[] {
+function chosen(threaded: boolean): ContenderRow[] {
   const names = options.contenders?.split(',').map((name) => name.trim().toLowerCase())
   return CONTENDERS.filter(
     (row) =>
       (names ? names.some((name) => row.name.toLowerCase() === name) : options.peers || !row.isPeer) &&
-      (row.threads === 'one' || (threaded && threads > 1)) &&
-      !row.sitsOut?.(task),
+      (row.threads === 'one' || (threaded && threads > 1)),
   )
 }
 
@@ -104,12 +117,10 @@ async function main(): Promise<void> {
   const plan = names.map((name) => {
     const { task, threaded } = WORKLOADS[name]
     const whole: Task = { workload: name, ...task }
-    const measured = chosen(whole, threaded).map((row): Measured & { row: ContenderRow } => ({
-      row,
-      label: label(row, threads),
-      isPeer: row.isPeer,
-      trials: [],
-    }))
+    const measured = chosen(threaded).map((row): Measured & { row: ContenderRow } => {
+      const unable = row.sitsOut?.(whole)
+      return { row, label: label(row, threads), isPeer: row.isPeer, trials: unable ? [{ unable }] : [] }
+    })
     return { name, folder: prepare(name), measured }
   })
   const results: Results = {
@@ -124,7 +135,7 @@ async function main(): Promise<void> {
     for (const { name, folder, measured } of plan) {
       for (const { row, label, trials } of turned(measured, round)) {
         const before = trials[0]
-        if (before && ('unable' in before || before.seconds[0] > slow)) continue
+        if (before && ('unable' in before || before.seconds[0] > slow || isFarBehind(before, measured))) continue
         progress(`round ${round + 1} of ${rounds}: ${name}, ${label} …`)
         trials[round] = await trial(row, folder)
       }
