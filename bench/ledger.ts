@@ -72,7 +72,7 @@ async function measure(line: Case): Promise<Line> {
   for (const ledger of [false, true]) await run(ledger, Math.ceil(line.epochs / 10))
   const [bare, price]: [number[], number[]] = [[], []]
   let last = (await run(true, 1)).history
-  for (let round = 0; round < Math.max(2, Math.round(rounds * line.share)); round++) {
+  for (let round = 0; round < Math.max(1, Math.round(rounds * line.share)); round++) {
     const seconds = { with: 0, without: 0 }
     for (const ledger of round % 2 ? [true, false] : [false, true]) {
       const { seconds: taken, history } = await run(ledger)
@@ -93,7 +93,10 @@ async function main(): Promise<void> {
   const lines: Line[] = []
   for (const line of CASES) {
     if (line.backend === 'native' && backendInfo().name !== 'native') continue
-    if (options.backend === undefined || options.backend === line.backend) lines.push(await measure(line))
+    if (options.backend !== undefined && options.backend !== line.backend) continue
+    const measured = await measure(line)
+    process.stderr.write(`${line.name}, ${line.backend}: ${percent(median(measured.price))}\n`)
+    lines.push(measured)
   }
   const table: TableOf = {
     head: ['', 'backend', 'steps', 'entries', 'seconds without', 'price of `ledger: true`', '(range)'],
