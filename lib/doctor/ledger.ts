@@ -23,7 +23,7 @@ import { firstOrder, type Slopes, slopesOfParts, slopesOfSums } from './terms'
 
 /** Rows of the objective where the step's own pass is not it. */
 const SAMPLE_ROWS = 1024
-/** Of the run's time that entries on a grid may take: 3 % less what their upsetting of the training's rhythm costs. */
+/** Of the run's time that entries on a grid may take, so that with what they upset of the training's rhythm it is 3 %. */
 const SHARE = 0.02
 
 /** A run of which a ledger is kept. */

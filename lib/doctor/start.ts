@@ -1,7 +1,7 @@
 /**
  * The first step of a run, measured from what it left in the engine: activations in the workspace, the update in the
  * gradient's place, the optimizer's state. Nothing is computed again, and of large nets a part is looked at, so that a
- * fit does not notice (bench/ledger.ts).
+ * fit does not notice.
  */
 import type { Engine } from '../backends/backend'
 import type { Network } from '../network'

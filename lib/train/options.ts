@@ -47,8 +47,9 @@ export interface FitOptions<X = Inputs, Y = Targets> {
   /** Ends the run within one batch; the run rejects with ERR_ABORTED. */
   signal?: AbortSignal
   /**
-   * Keeps `history.ledger`: what each step did to the loss, as terms that add up. true costs at most about 3 % of the
-   * run's time; 'all' looks closer at every step, which takes several times the run. @default false
+   * Keeps `history.ledger`: what each step did to the loss, as terms that add up. true takes what training computes
+   * anyway, or else entries on a grid meant to cost a few per cent of the run; 'all' looks closer at every step, which
+   * takes several times the run. @default false
    */
   ledger?: boolean | 'all'
   /** 'stop' resolves with status 'diverged', 'throw' rejects with ERR_DIVERGED. @default 'stop' */
