@@ -317,9 +317,15 @@ export class FNN<L extends Label = Label> {
       },
       state: () => engine.read(engine.plan.state),
       keeper: file,
+      layers: {
+        read: () => readParameters(network.parameters, network.layout),
+        write: (layers) => {
+          network.parameters = writeParameters(layers, network.parameters, network.layout, dtype)
+        },
+      },
       line,
       resumed: snapshot,
-      suspect: () => firstNonFinite(engine.read(engine.plan.gradients), network.layout),
+      suspect: () => firstNonFinite(engine, network.layout),
       watches,
     }
     const bound = validation ? [data, validation.data] : [data]
@@ -327,9 +333,12 @@ export class FNN<L extends Label = Label> {
     return { job, engine, recorder, optimizer: settings.optimizer, keepsState, data: bound, file }
   }
 
-  #release({ engine, data, job }: Prepared): void {
+  #release({ engine, data, job, recorder }: Prepared): void {
     job.line?.end()
     if (this.#training?.engine !== engine) return
+    // Also where a callback threw: what was trained was trained.
+    this.#epochs = job.firstEpoch + recorder.epochs.length
+    if (recorder.steps > 0) this.#drawnBy = null
     this.#training = null
     for (const watch of job.watches) watch.close?.()
     // A ledger is looked closer at on the data; they go when it goes.
@@ -340,8 +349,6 @@ export class FNN<L extends Label = Label> {
   /** Keeps what the next run goes on from, and turns the outcome into the history or the error that it is. */
   #conclude(prepared: Prepared, settings: FitSettings, { status, reason, isAsked }: Outcome): History {
     const { engine, job, recorder, optimizer, keepsState, file } = prepared
-    this.#epochs = job.firstEpoch + recorder.epochs.length
-    if (recorder.steps > 0) this.#drawnBy = null
     const { since, firstStep } = job
     const steps = firstStep + recorder.steps
     this.#carried = keepsState ? { optimizer, state: engine.read(engine.plan.state), steps, since } : null

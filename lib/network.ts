@@ -263,10 +263,25 @@ export function tensorIn(block: Floats, { at, spec }: Tensor): Floats {
   return block.subarray(at, at + spec.rows * spec.columns)
 }
 
-/** Where in a block something is not finite: `the weights of layer 2`; null if all is. */
-export function firstNonFinite(block: Floats, layout: Layout): string | null {
-  for (const tensor of layout.trained)
-    if (tensorIn(block, tensor).some((value) => !Number.isFinite(value)))
-      return `the gradient of the ${tensor.spec.name} of layer ${tensor.layer + 1}`
-  return null
+/**
+ * What was not finite first in the step that an engine refused, in the order of its pass: `the outputs of layer 2`, then,
+ * from the last layer to the first, `the gradient of the weights of layer 1`; null if all of that is finite. Of a batch of
+ * several chunks the outputs of the last are still there.
+ */
+export function firstNonFinite(engine: Engine, layout: Layout): string | null {
+  const { plan } = engine
+  const areFinite = (values: Floats): boolean => values.every(Number.isFinite)
+  let layer = 0
+  for (const instruction of plan.programs.train?.chunk ?? []) {
+    if (instruction.op === 'loss') break
+    if ('W' in instruction) layer = layout.tensors.find(({ at }) => at === instruction.W)?.layer ?? layer
+    if (!('y' in instruction && 'O' in instruction)) continue
+    if (!areFinite(engine.read({ at: instruction.y, length: plan.capacity * instruction.O })))
+      return `the outputs of layer ${layer + 1}`
+  }
+  const block = engine.read(plan.gradients)
+  const strange = layout.trained.filter((tensor) => !areFinite(tensorIn(block, tensor)))
+  const last = Math.max(...strange.map((tensor) => tensor.layer))
+  const first = strange.find((tensor) => tensor.layer === last)
+  return first ? `the gradient of the ${first.spec.name} of layer ${last + 1}` : null
 }

@@ -17,6 +17,7 @@ import {
   type FitOptions,
   FNN,
   type History,
+  type Moment,
   sgd,
 } from 'downhill'
 import t, { type Test } from 'tap'
@@ -490,6 +491,42 @@ t.test('divergence leaves the weights at which it showed, and its value as the l
   }),
 )
 
+t.test('a divergence names its step, and the layer and tensor that was not finite first', (t) =>
+  onEachBackend(t, (t, { options, dtype }) => {
+    // Square roots of what is too large for the type.
+    const big = dtype === 'float64' ? 1e160 : 1e20
+    const net = new FNN({
+      inputs: 1,
+      layers: [dense(1, 'linear'), dropout(0), dense(1, 'relu'), dense(1, 'linear')],
+      loss: 'mse',
+      seed: 1,
+      ...options,
+    })
+    const reasonOf = (weights: readonly number[], x: number, y: number): string => {
+      net.setWeights(weights.map((w) => ({ weights: [[w]], bias: [0] })))
+      const { status, stopReason, steps } = net.fitSync([x], [y], { epochs: 3, learningRate: 1e-30 })
+      t.strictSame([status, steps], ['diverged', 0])
+      return stopReason
+    }
+    const first = (where: string): RegExp => new RegExp(` at step 1 \\(epoch 1\\); not finite first: the ${where}\\.$`)
+    t.match(reasonOf([big, 1, 1], big, 0), first('outputs of layer 1'))
+    t.match(reasonOf([big, big, 1], 1, 0), first('outputs of layer 3'), 'dropout is a layer')
+    t.match(reasonOf([1, big, big], 1, 0), first('outputs of layer 4'))
+    t.match(reasonOf([1, big, 1 / big], 1, big * 1e5), first('gradient of the weights of layer 4'))
+    t.match(reasonOf([1, 1, big], 1, -big), first('gradient of the weights of layer 3'))
+    t.match(reasonOf([1, 1, 1], big, -big), first('gradient of the weights of layer 4'))
+
+    // And where it takes some steps, as it does for who asks too much.
+    const wild = makeNet(options, { layers: [dense(5, 'relu'), dense(5, 'relu'), dense(1, 'linear')], loss: 'mse' })
+    const { stopReason, steps } = wild.fitSync(x, y, { epochs: 99, batchSize: 10, learningRate: 1e9 })
+    const where =
+      /^The .* at step (\d+) \(epoch (\d+)\); not finite first: the (loss itself|(outputs|gradient of the (weights|bias)) of layer [1-3])\.$/
+    t.match(stopReason, where)
+    t.equal(Number(where.exec(stopReason)?.[1]), steps + 1)
+    t.equal(Number(where.exec(stopReason)?.[2]), Math.floor(steps / 10) + 1)
+  }),
+)
+
 t.test("keep: 'best' restores the weights of the lowest loss, of the validation rows if there are any", (t) =>
   onEachBackend(t, async (t, { options }) => {
     // Each step multiplies w by −0.9, then by −1.5: the loss falls for four epochs and rises again.
@@ -510,6 +547,67 @@ t.test("keep: 'best' restores the weights of the lowest loss, of the validation 
     const fit: FitOptions = { epochs: 200, learningRate: 0.05, optimizer: 'adam', validation: held, keep: 'best' }
     const { valLoss } = await overfit.fit(x.slice(20), y.slice(20), fit)
     t.ok(nearly(Math.min(...(valLoss as Float64Array)), overfit.loss(held.x, held.y)))
+  }),
+)
+
+// ---------------------------------------------------------------------------------------------------- callbacks
+
+t.test('callbacks hear five moments, in order, and may read and change the run at each', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    const heard: string[] = []
+    const hear =
+      (name: string) =>
+      (moment: Moment): void =>
+        void heard.push(`${name} ${moment.epoch}.${moment.step}`)
+    const names = ['onTrainBegin', 'onEpochBegin', 'onBatchEnd', 'onEpochEnd', 'onTrainEnd']
+    const callbacks = Object.fromEntries(names.map((name) => [name, hear(name.slice(2))]))
+    makeNet(options).fitSync(x, y, { epochs: 2, batchSize: 50, callbacks })
+    t.strictSame(heard, [
+      ...['TrainBegin 0.0', 'EpochBegin 0.0', 'BatchEnd 0.1', 'BatchEnd 0.2', 'EpochEnd 1.2'],
+      ...['EpochBegin 1.2', 'BatchEnd 1.3', 'BatchEnd 1.4', 'EpochEnd 2.4', 'TrainEnd 2.4'],
+    ])
+
+    // w² at w = 2: each step multiplies w by 1 − 2r.
+    const net = parabola(options)
+    const seen: number[] = []
+    const change = {
+      onTrainBegin: (moment: Moment) => moment.setWeights([{ weights: [[4]] }]),
+      onEpochBegin(moment: Moment) {
+        moment.learningRate = moment.epoch === 1 ? 0.25 : 0
+      },
+      async onEpochEnd(moment: Moment) {
+        seen.push(moment.weights()[0].weights.data[0], weightsOf(net)[0], moment.loss)
+        t.throws(() => net.setWeights([{ weights: [[4]] }]), { code: 'ERR_BUSY' })
+        t.throws(() => moment.setWeights([{ weights: [[Number.NaN]] }]), { code: 'ERR_DATA' })
+        t.throws(() => moment.setWeights([]), { code: 'ERR_SHAPE' })
+        if (moment.epoch === 3) moment.setWeights([{ weights: [[7]] }])
+        if (moment.epoch === 4) moment.stop()
+      },
+      onTrainEnd: (moment: Moment) => moment.setWeights([{ weights: [[9]] }]),
+    }
+    const { status, loss } = await net.fit([1], [0], { epochs: 99, callbacks: change })
+    t.equal(status, 'stopped')
+    t.strictSame([...loss], [16, 16, 4, 49])
+    t.strictSame(seen, [4, 4, 16, 2, 2, 16, 2, 2, 4, 7, 7, 49])
+    t.strictSame(weightsOf(net), [9])
+  }),
+)
+
+t.test('a callback that throws ends the run with its error; the model is idle, and as it was then', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    const thrown = new Error('enough')
+    const callbacks = {
+      onEpochEnd(moment: Moment) {
+        if (moment.epoch === 3) throw thrown
+      },
+    }
+    const [net, other] = [makeNet(options), makeNet(options)]
+    t.equal(await net.fit(x, y, { epochs: 9, batchSize: 10, callbacks }).catch((error) => error), thrown)
+    other.fitSync(x, y, { epochs: 3, batchSize: 10 })
+    t.ok(sameBits(weightsOf(net), weightsOf(other)))
+    const again = [net, other].map((model) => model.fitSync(x, y, { epochs: 2, batchSize: 10 }))
+    t.ok(sameBits(seriesOf(again[0]), seriesOf(again[1])), 'and no order of rows is used twice')
+    t.equal(again[0].start?.seed, null, 'no seed drew those weights')
   }),
 )
 

@@ -4,8 +4,10 @@
  * Training waits for a callback, and for the promise it returns, before it goes on; so what it changes is reproducible.
  * A run without callbacks never waits for anybody.
  */
+import type { Matrix } from '../data/matrix'
 import { DownhillError, expected, refuseUnknown } from '../errors'
 import { checkNumber, RANGES } from '../names'
+import type { Floats } from '../plan/plan'
 import type { Epoch, Recorder } from './history'
 
 /** The run as a callback sees it, at that moment. The model may be read too: it answers from the same state. */
@@ -21,6 +23,10 @@ export interface Moment {
   readonly history: readonly Epoch[]
   /** Rate of the steps to come; may be set, to a number ≥ 0. */
   learningRate: number
+  /** A copy of the parameters, as `net.weights()` returns them. */
+  weights(): ReturnType<Layers['read']>
+  /** Sets all parameters, as `net.setWeights` does; the optimizer's state stays. @throws ERR_SHAPE, ERR_DATA */
+  setWeights(layers: readonly unknown[]): void
   /** Ends the run after this moment, with status 'stopped'. */
   stop(): void
 }
@@ -62,10 +68,17 @@ export function listens(callbacks: readonly Callback[], name: MomentName): boole
   return callbacks.some((callback) => callback[name] !== undefined)
 }
 
+/** Parameters as users see them, of a run that is at rest. */
+export interface Layers {
+  read(): { readonly weights: Matrix; readonly bias: Floats | null }[]
+  write(layers: readonly unknown[]): void
+}
+
 /** What of a run changes under the hands of its callbacks. */
 export interface Live {
   readonly loss: number
   learningRate: number
+  readonly layers: Layers
   stop(): void
 }
 
@@ -91,6 +104,8 @@ export function momentOf(epochs: number, recorder: Recorder, live: Live): Moment
     set learningRate(value: number) {
       live.learningRate = checkNumber(value, RANGES.notNegative, 'learningRate')
     },
+    weights: live.layers.read,
+    setWeights: live.layers.write,
     stop: live.stop,
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Bound, Engine } from '../backends/backend'
 import type { Floats, Report, Slice } from '../plan/plan'
+import type { Layers } from './callbacks'
 import type { Keeper, RunState } from './checkpoint'
 import type { Status } from './history'
 import type { FitSettings } from './options'
@@ -25,6 +26,8 @@ export interface Job {
   readonly since: number
   readonly validation: Validation | null
   readonly weights: { read(): Floats; write(values: Floats): void }
+  /** As users see them. */
+  readonly layers: Layers
   /** The optimizer's state. */
   readonly state: () => Floats
   /** Where checkpoints go; null where none is asked for. */
@@ -33,7 +36,7 @@ export interface Job {
   readonly resumed: RunState | null
   /** The line on the terminal, where one is asked for and seen. */
   readonly line: ProgressLine | null
-  /** Where a gradient stopped being finite, in words; null where only the loss did. */
+  /** What was not finite first in the step that was refused, in words; null where only the loss was not. */
   readonly suspect: () => string | null
   readonly watches: readonly Watch[]
 }

@@ -49,6 +49,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     set learningRate(value: number) {
       learningRate = value
     },
+    layers: job.layers,
     stop() {
       orders.stop = true
     },
@@ -176,11 +177,11 @@ function ended({ epochs, steps }: Recorder, settings: FitSettings, best: Best | 
   return { status: 'stopped', reason: `The run was asked to stop after ${steps} steps.`, isAsked: true }
 }
 
-/** *The loss became NaN at step 12 (epoch 3); not finite first: the gradient of layer 2's weights.* */
+/** *The loss became NaN at step 12 (epoch 3); not finite first: the outputs of layer 2.* */
 function divergence(job: Job, recorder: Recorder, report: Report, stepsPerEpoch: number): string {
   const loss = report.loss[report.loss.length - 1]
   const step = recorder.steps + 1
   const what = Number.isFinite(loss) ? 'The gradient stopped being finite' : `The loss became ${loss}`
-  const where = job.suspect()
-  return `${what} at step ${step} (epoch ${Math.ceil(step / stepsPerEpoch)})${where ? `; not finite: ${where}` : ''}.`
+  const where = job.suspect() ?? (Number.isFinite(loss) ? "the gradient's norm" : 'the loss itself')
+  return `${what} at step ${step} (epoch ${Math.ceil(step / stepsPerEpoch)}); not finite first: ${where}.`
 }
