@@ -93,12 +93,11 @@ export class ProgressLine {
     const last = epochs[epochs.length - 1]
     const perSecond = (1000 * (steps - this.#first.steps)) / (now - this.#first.at)
     const whole = this.#epochs * this.#steps
-    const number = Math.min(this.#epochs, Math.floor(steps / this.#steps) + 1)
-    const share =
-      this.#steps > 1 ? ` ${String(Math.floor((100 * (steps % this.#steps)) / this.#steps)).padStart(2)} %` : ''
+    const open = steps % this.#steps
+    const share = open > 0 ? ` ${String(Math.floor((100 * open) / this.#steps)).padStart(2)} %` : ''
     // The most telling first: what a narrow terminal has no room for is left out from the end.
     this.#terminal.draw(this, [
-      place(number, this.#epochs) + share,
+      place(Math.ceil(steps / this.#steps), this.#epochs) + share,
       `loss ${(last?.loss ?? loss).toPrecision(4)}`,
       ...(last?.valLoss === undefined ? [] : [`validation loss ${last.valLoss.toPrecision(4)}`]),
       ...(perSecond > 0 ? [`${duration((whole - steps) / perSecond)} left`] : []),
