@@ -49,6 +49,34 @@ t.test('from any step a run goes on as if nobody had stopped it', (t) =>
   }),
 )
 
+t.test('where nobody looks, and slices are submitted ahead, it is the same', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    const path = pathOf(t)
+    const fit: FitOptions = { epochs: 3000, batchSize: 10, optimizer: 'adam' }
+    const whole = animals(options)
+    const { loss, steps } = whole.fitSync(x, labels, fit)
+    const ends: number[] = []
+    let last: History | undefined
+    // Aborted at any time, as often as it takes; the checkpoints in between fall where they fall.
+    for (let life = 0; last === undefined; life++) {
+      const checkpoint = life % 2 ? { path, everyEpochs: 7 } : { path, everyMinutes: 5e-5 }
+      const signal = AbortSignal.timeout(30 + 20 * life)
+      try {
+        last = await animals(options).fit(x, labels, { ...fit, checkpoint, resume: true, signal })
+      } catch (error) {
+        ends.push(((error as DownhillError).history as History).steps)
+      }
+    }
+    t.ok(ends.length > 0, `aborted after ${ends.join(', ')} of ${steps} steps`)
+    t.ok(
+      ends.every((end, i) => i === 0 || end >= ends[i - 1]),
+      'never back',
+    )
+    t.strictSame(last.loss, loss)
+    t.equal(last.steps, steps)
+  }),
+)
+
 t.test('every part of a checkpoint is needed', (t) =>
   onEachBackend(t, async (t, { options }) => {
     const path = pathOf(t)
