@@ -4,7 +4,9 @@
  */
 import { createHash } from 'node:crypto'
 import {
+  activation,
   adam,
+  batchNorm,
   DownhillError,
   dense,
   dropout,
@@ -55,8 +57,8 @@ export const TRAININGS: Readonly<Record<string, Training>> = {
     y: amounts,
     fit: { epochs: 20, optimizer: sgd({ momentum: 0.95 }), learningRate: 0.1, keep: 'best' },
   },
-  'a rate that callbacks change, a metric monitored': {
-    model: { layers },
+  'a rate that callbacks change, a metric monitored, running statistics': {
+    model: { layers: [dense(7), batchNorm(), activation('tanh'), dense(3, 'softmax')] },
     y: labels,
     fit: {
       epochs: 12,
