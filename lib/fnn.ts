@@ -41,7 +41,7 @@ import { startWatch } from './doctor/start'
 import type { Limits, Program, Trained } from './doctor/subject'
 import { DownhillError, expected, refuseUnknown } from './errors'
 import { lossRow } from './losses'
-import { defaultMetric } from './metrics'
+import { type Metric, type MetricOption, type MetricValue, metricsOf, readMetrics } from './metrics'
 import { checkNumber, RANGES } from './names'
 import { checkTraining, firstNonFinite, Network } from './network'
 import { type OptimizerSpec, readOptimizer } from './optimizers'
@@ -86,13 +86,19 @@ export interface Evaluation {
   readonly accuracy?: number
   /** Share of the variance explained; of a regression. */
   readonly r2?: number
-  readonly [metric: string]: number | undefined
+  /** What else was asked for: one number, one for each class, or a Matrix. */
+  readonly [metric: string]: MetricValue | undefined
 }
 
 /** What may be said of the rows that are measured. */
 export interface RowOptions {
   /** How much each row counts, ≥ 0; as in `fit`. @default 1 each */
   sampleWeight?: SampleWeights
+}
+
+export interface EvaluateOptions extends RowOptions {
+  /** Beside the task's own: names such as 'f1', 'auc', 'confusionMatrix', functions, or { name, compute }. */
+  metrics?: MetricOption | readonly MetricOption[]
 }
 
 /** A network, and how data go into it and come out. */
@@ -254,7 +260,12 @@ export class FNN<L extends Label = Label> {
       throw new DownhillError('ERR_SHAPE', 'Expected the validation y in the same form as y, labels or probabilities.')
     const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
     checkTraining(plans.model, batch)
-    checkMonitor(settings, [defaultMetric(coding.task).name])
+    const metrics = metricsOf(coding.task, settings.metrics)
+    checkMonitor(
+      settings,
+      metrics.map(({ name }) => name),
+    )
+    const ownHeld = codec.targets && held ? encodePair(inOwnUnits(codec), held, form, dtype) : heldTable
     const description = settings.checkpoint || resumed ? describeRun(settings, table, heldTable) : null
     if (resumed && description) {
       const model = this.#saved({ blueprint: plans, codec, coding })
@@ -282,7 +293,10 @@ export class FNN<L extends Label = Label> {
     const data = engine.bind(table)
     const validation = heldTable && {
       data: engine.bind(heldTable),
-      metrics: ({ output }: Report) => metricOf(coding, heldTable, toProbabilities(plans, output as Floats)),
+      metrics: ({ output }: Report) => {
+        const outputs = restoreOutputs(codec, toProbabilities(plans, output as Floats))
+        return measure(coding, ownHeld ?? heldTable, outputs, metrics as readonly Metric<number>[])
+      },
     }
     const file =
       settings.checkpoint && description
@@ -404,10 +418,12 @@ export class FNN<L extends Label = Label> {
     return decodeProbabilities(outputs, rows, coding)
   }
 
-  /** Loss, and accuracy (classes) or r2 (regression). */
-  evaluate(x: Inputs, y: Targets, options: RowOptions = {}): Evaluation {
-    refuseUnknown(options, ['sampleWeight'], 'evaluate')
+  /** Loss, accuracy (classes) or r2 (regression), and the metrics asked for; in the caller's units. */
+  evaluate(x: Inputs, y: Targets, options: EvaluateOptions = {}): Evaluation {
+    refuseUnknown(options, ['sampleWeight', 'metrics'], 'evaluate')
+    const asked = readMetrics(options.metrics)
     const { network, blueprint: plans, codec } = this.#requireCodec('evaluate', y)
+    const metrics = metricsOf(codec.coding.task, asked)
     const { dtype } = this.#config
     const pair = this.#read(x, y, options)
     const form = lossRow(plans.loss).classTargets
@@ -415,9 +431,9 @@ export class FNN<L extends Label = Label> {
     const report = network.evaluate(table)
     const modelLoss = report.loss[0]
     const outputs = restoreOutputs(codec, toProbabilities(plans, report.output as Floats))
-    const own = codec.targets ? encodePair({ ...codec, inputs: null, targets: null }, pair, form, dtype) : table
+    const own = codec.targets ? encodePair(inOwnUnits(codec), pair, form, dtype) : table
     const loss = codec.targets ? lossOf(plans, own, outputs) : modelLoss
-    return { loss, modelLoss, ...metricOf(codec.coding, own, outputs) }
+    return { loss, modelLoss, ...measure(codec.coding, own, outputs, metrics) }
   }
 
   /** The loss as configured, in the model's units: no penalty, no dropout. */
@@ -713,14 +729,20 @@ function codingOf({ classes }: Config, task: Task, outputs: number): Coding {
   return { task, outputs, classes: classes ?? (isOfClasses ? numbers : null) }
 }
 
-/** The metric that goes with a task, by name. */
-function metricOf(
+/** The same coding, of data as they come. */
+function inOwnUnits(codec: Codec): Codec {
+  return { ...codec, inputs: null, targets: null }
+}
+
+/** Metrics by name. */
+function measure<V extends MetricValue>(
   coding: Coding,
   { y, targets, rows, weights = null }: Table,
   outputs: Floats,
-): Record<string, number> {
-  const { name, compute } = defaultMetric(coding.task)
-  return { [name]: compute({ truth: y as Floats, targets, outputs, rows, coding, weights }) }
+  metrics: readonly Metric<V>[],
+): Record<string, V> {
+  const comparison = { truth: y as Floats, targets, outputs, rows, coding, weights }
+  return Object.fromEntries(metrics.map(({ name, compute }) => [name, compute(comparison)]))
 }
 
 function aborted(signal: AbortSignal, recorder: Recorder): DownhillError {

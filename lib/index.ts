@@ -26,7 +26,7 @@ export { explainRises, type Rise, type RiseCause } from './doctor/rises'
 export type { Sharpness, SharpnessOptions } from './doctor/sharpness'
 export type { Orientation, Theirs, ValueComparison } from './doctor/theirs'
 export { DownhillError, type ErrorCode } from './errors'
-export { type Evaluation, FNN, type Predictions, type RowOptions } from './fnn'
+export { type EvaluateOptions, type Evaluation, FNN, type Predictions, type RowOptions } from './fnn'
 export { constant, type InitializerName, type InitializerSpec, normal, uniform } from './initializers'
 export {
   activation,
@@ -56,6 +56,14 @@ export {
   quantile,
 } from './losses'
 export {
+  type MetricFunction,
+  type MetricName,
+  type MetricOption,
+  type MetricValue,
+  type OwnMetric,
+  topK,
+} from './metrics'
+export {
   adagrad,
   adam,
   adamw,
@@ -68,6 +76,7 @@ export {
   sgd,
 } from './optimizers'
 export type { ModelOptions } from './options'
+export { type ScoreOptions, score } from './score'
 export {
   type GridSearchOptions,
   gridSearch,

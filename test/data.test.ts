@@ -637,14 +637,14 @@ const measure = (
   targets: number,
   outputs: number[],
 ): number =>
-  METRICS.get(name)?.compute({
+  (METRICS.get(name)?.compute({
     truth: Float32Array.from(truth),
     targets,
     outputs: Float32Array.from(outputs),
     rows: truth.length / targets,
     coding,
     weights: null,
-  }) ?? nan
+  }) as number | undefined) ?? nan
 
 t.test('accuracy and r2 are scikit-learn’s', async (t) => {
   t.equal(measure('accuracy', bits, [0, 1, 1, 0.75], 1, [0.2, 0.5, 0.4, 0.9]), 0.75)

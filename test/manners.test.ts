@@ -262,6 +262,7 @@ const FIT_OPTIONS: { readonly [K in keyof Required<FitOptions>]: readonly unknow
   validation: [null],
   sampleWeight: [null, none, numbers, holed, floats],
   classWeight: [null, object],
+  metrics: [null, none],
   signal: [null],
   ledger: [true, false],
   onDivergence: [],

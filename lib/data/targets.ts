@@ -489,11 +489,12 @@ export function countClasses(indices: Uint32Array, classes: number): Uint32Array
 // ---------------------------------------------------------------------------------------------------- classes
 
 /** Sorted distinct labels: numbers by value, strings by code unit, booleans always both. */
-function distinctLabels(y: TargetTable): Label[] {
-  if (y.labels) return typeof y.labels[0] === 'boolean' ? [false, true] : [...new Set(y.labels as string[])].sort()
+export function distinctLabels(...tables: readonly TargetTable[]): Label[] {
+  const labels = tables.flatMap((y) => y.labels ?? [])
+  if (labels.length > 0) return typeof labels[0] === 'boolean' ? [false, true] : [...new Set(labels as string[])].sort()
   const distinct = new Set<number>()
-  const values = y.values as Floats | Uint8Array
-  for (let i = 0; i < values.length; i++) distinct.add(values[i] * y.scale + 0) // + 0: −0 is no label
+  for (const { values, scale } of tables)
+    for (let i = 0; values && i < values.length; i++) distinct.add(values[i] * scale + 0) // + 0: −0 is no label
   return [...distinct].sort((a, b) => a - b)
 }
 

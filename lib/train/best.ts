@@ -5,7 +5,7 @@
  * that goes on from a checkpoint shows it those again; only the weights have to be kept.
  */
 import { DownhillError, describe, expected, refuseUnknown } from '../errors'
-import { METRICS, type MetricName } from '../metrics'
+import { METRICS, type Metric, type MetricName } from '../metrics'
 import { checkBoolean, checkName, checkNumber, RANGES } from '../names'
 import type { Floats } from '../plan/plan'
 import { type BestEpoch, type Epoch, valName } from './history'
@@ -27,9 +27,9 @@ export interface EarlyStoppingOptions {
 export type EarlyStopping = Readonly<Required<EarlyStoppingOptions>>
 
 /** @throws ERR_OPTION */
-export function readEarlyStopping(value: unknown): EarlyStopping | null {
+export function readEarlyStopping(value: unknown, metrics: readonly Metric[] = []): EarlyStopping | null {
   if (value === undefined || value === null || value === false) return null
-  if (value === true) return readEarlyStopping({})
+  if (value === true) return readEarlyStopping({}, metrics)
   if (typeof value !== 'object') throw expected('true or { monitor, patience, … }', 'earlyStopping', value)
   refuseUnknown(value, ['monitor', 'patience', 'minDelta', 'restoreBest', 'startFrom'], 'earlyStopping')
   const {
@@ -40,7 +40,7 @@ export function readEarlyStopping(value: unknown): EarlyStopping | null {
     startFrom = 0,
   } = value as EarlyStoppingOptions
   return {
-    monitor: readMonitor(monitor),
+    monitor: readMonitor(monitor, metrics),
     patience: checkNumber(patience, RANGES.count, 'patience'),
     minDelta: checkNumber(minDelta, RANGES.notNegative, 'minDelta'),
     restoreBest: checkBoolean(restoreBest, 'restoreBest'),
@@ -48,8 +48,8 @@ export function readEarlyStopping(value: unknown): EarlyStopping | null {
   }
 }
 
-function readMonitor(value: unknown): string {
-  const metrics = [...METRICS.keys()]
+function readMonitor(value: unknown, asked: readonly Metric[]): string {
+  const metrics = [...new Set([...asked.map(({ name }) => name), ...METRICS.keys()])]
   if (metrics.some((name) => name === value)) return valName(value as string)
   return checkName(value, ['loss', 'valLoss', ...metrics.map(valName)], 'monitor')
 }
@@ -59,6 +59,7 @@ interface Settings {
   readonly earlyStopping: EarlyStopping | null
   readonly keep: 'last' | 'best'
   readonly validation: unknown
+  readonly metrics: readonly Metric[]
 }
 
 /** What is watched of a run with these settings; null where nothing is. */
@@ -119,7 +120,7 @@ export class Best {
   ) {
     this.#settings = settings
     this.#monitor = monitorOf(settings) ?? 'loss'
-    this.#sign = signOf(this.#monitor)
+    this.#sign = signOf(this.#monitor, settings.metrics)
     this.#isOfStart = this.#monitor === 'loss' && isFullBatch
     this.#keepsWeights = settings.keep === 'best' || settings.earlyStopping?.restoreBest === true
     this.#weights = weights
@@ -166,9 +167,9 @@ export class Best {
   }
 }
 
-function signOf(monitor: string): number {
-  const metric = [...METRICS.values()].find(({ name }) => valName(name) === monitor)
-  return metric && metric.best > 0 ? 1 : -1
+function signOf(monitor: string, asked: readonly Metric[]): number {
+  const metric = [...asked, ...METRICS.values()].find(({ name }) => valName(name) === monitor)
+  return metric?.better === 'higher' ? 1 : -1
 }
 
 function monitored({ loss, valLoss = Number.NaN, valMetrics = {} }: Epoch, monitor: string): number {

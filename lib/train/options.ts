@@ -4,7 +4,8 @@
 import type { Inputs } from '../data/matrix'
 import type { Targets } from '../data/targets'
 import { type ClassWeights, checkClassWeights, type SampleWeights } from '../data/weights'
-import { expected, refuseUnknown } from '../errors'
+import { DownhillError, expected, refuseUnknown } from '../errors'
+import { type Metric, type MetricOption, readMetrics } from '../metrics'
 import { checkBoolean, checkName, checkNumber, RANGES } from '../names'
 import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } from '../optimizers'
 import { type EarlyStopping, type EarlyStoppingOptions, readEarlyStopping } from './best'
@@ -44,6 +45,11 @@ export interface FitOptions<X = Inputs, Y = Targets> {
    * record by label, or 'balanced', n / (K·count). Not in the validation loss. @default 1 each
    */
   classWeight?: ClassWeights
+  /**
+   * What is measured of the validation rows after each epoch, beside the task's own metric: names such as 'f1' or 'auc',
+   * functions (truth, prediction) => number, or { name, compute, better }. @default none
+   */
+  metrics?: MetricOption | readonly MetricOption[]
   /** Ends the run within one batch; the run rejects with ERR_ABORTED. */
   signal?: AbortSignal
   /**
@@ -82,6 +88,7 @@ const NAMES: readonly (keyof FitOptions)[] = [
   'validation',
   'sampleWeight',
   'classWeight',
+  'metrics',
   'signal',
   'ledger',
   'onDivergence',
@@ -104,6 +111,8 @@ export interface FitSettings extends Display {
   /** As given: what it must be the rows say. */
   readonly sampleWeight: unknown
   readonly classWeight: ClassWeights | null
+  /** Each of one number, those of the caller's own among them. */
+  readonly metrics: readonly Metric[]
   readonly signal: AbortSignal | null
   readonly ledger: boolean | 'all'
   readonly onDivergence: 'stop' | 'throw'
@@ -144,6 +153,7 @@ export function readFitOptions(options: unknown): FitSettings {
     validation,
     sampleWeight,
     classWeight,
+    metrics,
     signal,
     ledger = false,
     onDivergence = 'stop',
@@ -153,6 +163,7 @@ export function readFitOptions(options: unknown): FitSettings {
     resume,
     callbacks,
   } = options as FitOptions
+  const measured = readFitMetrics(metrics, readValidation(validation) !== null)
   const spec = readOptimizer(optimizer)
   const rate = learningRate === undefined ? (spec.learningRate ?? optimizerRow(spec).learningRate) : learningRate
   return {
@@ -166,11 +177,12 @@ export function readFitOptions(options: unknown): FitSettings {
     validation: readValidation(validation),
     sampleWeight,
     classWeight: checkClassWeights(classWeight),
+    metrics: measured,
     signal: readSignal(signal),
     ledger: readLedger(ledger),
     onDivergence: checkName(onDivergence, ['stop', 'throw'], 'onDivergence'),
     keep: checkName(keep, ['last', 'best'], 'keep'),
-    earlyStopping: readEarlyStopping(earlyStopping),
+    earlyStopping: readEarlyStopping(earlyStopping, measured),
     checkpoint: readCheckpoint(checkpoint),
     resume: readResume(resume),
     callbacks: readCallbacks(callbacks),
@@ -181,6 +193,22 @@ function readBatchSize(value: unknown): number | 'full' {
   if (value === 'full') return value
   if (typeof value === 'number') return checkNumber(value, RANGES.count, 'batchSize')
   throw expected('a positive integer or "full"', 'batchSize', value)
+}
+
+function readFitMetrics(value: unknown, hasValidation: boolean): readonly Metric[] {
+  const metrics = readMetrics(value)
+  const list = metrics.find(({ isList }) => isList)
+  if (list)
+    throw new DownhillError(
+      'ERR_OPTION',
+      `Expected metrics of one number for metrics of fit but ${list.name} is more than one; evaluate gives it.`,
+    )
+  if (metrics.length > 0 && !hasValidation)
+    throw new DownhillError(
+      'ERR_OPTION',
+      'Expected validation rows for metrics, which are taken of them, but there are none; give validation: 0.2.',
+    )
+  return metrics
 }
 
 function readValidation(value: unknown): FitSettings['validation'] {
