@@ -96,7 +96,7 @@ export function blueprint(
   const layers: LayerSpec[] = config.layers
     ? [...config.layers]
     : [...config.hidden.map((units) => dense(units, config.activation)), dense(outputs, activation)]
-  const model = { inputs, layers, initializer: config.initializer, l2: config.l2 }
+  const model = { inputs, layers, initializer: config.initializer, l2: config.l2, l1: config.l1 }
   const width = outputsOf(model)
   if (width !== outputs)
     throw new DownhillError(

@@ -633,8 +633,8 @@ export class FNN<L extends Label = Label> {
 
   /** All of a model but its parameters. */
   #saved({ blueprint: { model, loss }, codec, coding }: Omit<Built, 'network'>, epochs = this.#epochs): SavedModel {
-    const { initializer, l2, standardize, initScale, dtype } = this.#config
-    const options = { inputs: model.inputs, layers: model.layers, loss, task: coding.task, initializer, l2 }
+    const { initializer, l1, l2, standardize, initScale, dtype } = this.#config
+    const options = { inputs: model.inputs, layers: model.layers, loss, task: coding.task, initializer, l1, l2 }
     return { options: { ...options, standardize, initScale, dtype, seed: this.seed }, codec, epochs }
   }
 

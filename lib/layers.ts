@@ -25,6 +25,8 @@ export interface DenseSpec extends Freezable {
   readonly bias: InitializerSpec | null
   /** λ of ½λΣw² over the weights; undefined: the model's. */
   readonly l2?: number
+  /** λ of λΣ|w| over the weights; undefined: the model's. */
+  readonly l1?: number
 }
 export interface DropoutSpec {
   readonly kind: 'dropout'
@@ -68,8 +70,9 @@ export interface TensorSpec {
   readonly columns: number
   /** Undefined: the model's initializer. */
   readonly initializer?: InitializerSpec
-  /** Of `weights` only; undefined: the model's l2. */
+  /** Of `weights` only; undefined: the model's. */
   readonly l2?: number
+  readonly l1?: number
 }
 
 /** One kind of layer: all that shared code knows of it. */
@@ -174,8 +177,8 @@ export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpe
     synopsis: 'y = f(x·W + b)',
     detail: ({ activation }) => activation,
     outputs: ({ units }) => units,
-    tensors: ({ units, initializer, bias, l2 }, inputs) => [
-      { name: 'weights', role: 'weights', rows: inputs, columns: units, initializer, l2 },
+    tensors: ({ units, initializer, bias, l1, l2 }, inputs) => [
+      { name: 'weights', role: 'weights', rows: inputs, columns: units, initializer, l1, l2 },
       ...(bias ? [{ name: 'bias', role: 'bias', rows: 1, columns: units, initializer: bias } as const] : []),
     ],
     stages: ({ units, activation }, inputs) => [
@@ -232,6 +235,8 @@ export interface DenseOptions {
   bias?: boolean | InitializerOption | readonly number[] | Float32Array | Float64Array
   /** λ ≥ 0 of the penalty ½λΣw² on this layer's weights. @default the model's */
   l2?: number
+  /** λ ≥ 0 of the penalty λΣ|w| on this layer's weights. @default the model's */
+  l1?: number
   /** Whether training leaves its parameters as they are: no optimizer, decay or penalty touches them. @default false */
   frozen?: boolean
 }
@@ -247,14 +252,15 @@ function readFrozen(value: unknown, layer: string): Freezable {
  * @param activation @default 'linear'
  */
 export function dense(units: number, activation: ActivationName = 'linear', options: DenseOptions = {}): DenseSpec {
-  refuseUnknown(options, ['initializer', 'bias', 'l2', 'frozen'], 'dense')
-  const { initializer, bias = true, l2, frozen = false } = options
+  refuseUnknown(options, ['initializer', 'bias', 'l1', 'l2', 'frozen'], 'dense')
+  const { initializer, bias = true, l1, l2, frozen = false } = options
   return {
     kind: 'dense',
     units: checkNumber(units, RANGES.count, 'units of dense'),
     activation: checkName(activation, [...ACTIVATIONS.keys()], 'activation') as ActivationName,
     ...(initializer !== undefined && { initializer: readInitializer(initializer) }),
     bias: bias === false ? null : bias === true ? { kind: 'zeros' } : readInitializer(bias, 'bias of dense'),
+    ...(l1 !== undefined && { l1: checkNumber(l1, RANGES.notNegative, 'l1 of dense') }),
     ...(l2 !== undefined && { l2: checkNumber(l2, RANGES.notNegative, 'l2 of dense') }),
     ...readFrozen(frozen, 'dense'),
   }

@@ -32,6 +32,8 @@ export interface ModelOptions<L extends Label = Label> {
   initializer?: InitializerName | InitializerSpec
   /** λ ≥ 0 of the penalty ½λΣw² over all weights, not biases, of layers that name none. @default 0 */
   l2?: number
+  /** λ ≥ 0 of the penalty λΣ|w|, on the same weights. @default 0 */
+  l1?: number
   /**
    * Brings inputs, or targets of a regression, or both (true), to mean 0 and standard deviation 1, by the training rows
    * of the first fit; undone at predict. @default false
@@ -61,6 +63,7 @@ const NAMES: readonly (keyof ModelOptions)[] = [
   'loss',
   'initializer',
   'l2',
+  'l1',
   'standardize',
   'initScale',
   'classes',
@@ -84,6 +87,7 @@ export interface Config {
   readonly loss: LossSpec | null
   readonly initializer: InitializerSpec
   readonly l2: number
+  readonly l1: number
   readonly standardize: boolean | 'inputs' | 'targets'
   readonly initScale: number
   readonly classes: readonly Label[] | null
@@ -97,7 +101,14 @@ export interface Config {
 export function readModelOptions(options: unknown): Config {
   refuseUnknown(options, NAMES, 'FNN')
   const given = options as ModelOptions
-  const { hidden = [128, 64], activation = 'tanh', initializer = 'glorotUniform', l2 = 0, initScale = 1 } = given
+  const {
+    hidden = [128, 64],
+    activation = 'tanh',
+    initializer = 'glorotUniform',
+    l1 = 0,
+    l2 = 0,
+    initScale = 1,
+  } = given
   const { standardize = false, seed = drawSeed(), backend = 'auto', threads = 'auto', dtype = 'float32' } = given
   const layers = given.layers === undefined ? null : readLayers(given.layers)
   if (layers) refuseShorthand(given)
@@ -111,6 +122,7 @@ export function readModelOptions(options: unknown): Config {
     loss: given.loss === undefined ? null : readLoss(given.loss),
     initializer: readInitializer(initializer),
     l2: checkNumber(l2, RANGES.notNegative, 'l2'),
+    l1: checkNumber(l1, RANGES.notNegative, 'l1'),
     standardize:
       typeof standardize === 'string' ? checkName(standardize, ['inputs', 'targets'], 'standardize') : standardize,
     initScale: checkNumber(initScale, RANGES.positive, 'initScale'),

@@ -384,6 +384,27 @@ struct Penalty {
   }
 };
 
+// penalty += lambda·Σ|w|;  dw += lambda·sign(w), 0 at 0   (dw −1: not wanted)
+struct PenaltyL1 {
+  static constexpr const char* names = "w dw n lambda";
+  size_t n;
+  const float* w;
+  float* dw;
+  double lambda;
+  explicit PenaltyL1(const Operands& in)
+      : n(in.size("n")), w(in.floats("w", n)), dw(in.optional("dw", n)), lambda(in.number("lambda")) {}
+  void run(Step& step) const {
+    double total = 0;
+    for (size_t i = 0; i < n; ++i) total += std::fabs(w[i]);
+    step.penalty += lambda * total;
+    if (dw == nullptr) return;
+    const float by = static_cast<float>(lambda);
+    step.pool.cut(n, kTile, [&](size_t from, size_t count) {
+      for (size_t i = from; i < from + count; ++i) dw[i] += w[i] > 0 ? by : w[i] < 0 ? -by : w[i];  // NaN stays NaN
+    });
+  }
+};
+
 // gradientNorm = √Σg²;  end the slice before this update unless loss, penalty and norm are finite
 struct Guard {
   static constexpr const char* names = "g n";
@@ -454,6 +475,7 @@ std::vector<OpRow> build() {
       row<AffineGradWeightsTangent>("affineGradWeightsTangent", Scope::chunk),
       row<AffineGradInputTangent>("affineGradInputTangent", Scope::chunk),
       row<Penalty>("penalty", Scope::step),
+      row<PenaltyL1>("penaltyL1", Scope::step),
       row<Guard>("guard", Scope::step),
       row<Account>("account", Scope::step),
       row<CoupleDecay>("coupleDecay", Scope::step),

@@ -106,8 +106,13 @@ const TABLES = {
   metrics() {
     const { METRICS } = lib('metrics')
     return table(
-      ['metric', 'meaning', 'tasks'],
-      [...METRICS.values()].map(({ name, synopsis, tasks }) => [code(name), synopsis, tasks.join(', ')]),
+      ['metric', 'meaning', 'better', 'tasks'],
+      [...METRICS.values()].map(({ name, synopsis, better, tasks }) => [
+        code(name),
+        synopsis,
+        better,
+        tasks.join(', '),
+      ]),
     )
   },
 

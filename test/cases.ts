@@ -107,6 +107,7 @@ interface CaseRow {
   readonly loss?: LossSpec
   readonly targets?: TargetKind
   readonly optimizer?: OptimizerSpec
+  readonly l1?: number
   readonly l2?: number
   readonly bytes?: true
   readonly weighted?: true
@@ -120,10 +121,10 @@ function layer(units: number, activation: ActivationName = 'linear', options: De
 
 /** Names what a row leaves to be guessed from the code. */
 function caseOf(name: string, row: CaseRow, seed: number): Case {
-  const { inputs, layers, rows, batch = rows, l2 = 0, optimizer = sgd() } = row
+  const { inputs, layers, rows, batch = rows, l1 = 0, l2 = 0, optimizer = sgd() } = row
   const { bytes = false, weighted = false, accounts = false } = row
   const { capacity = Math.min(batch, CHUNK_ROWS), loss = mse(), targets = 'numbers' } = row
-  const model: Model = { inputs, layers, initializer: { kind: 'glorotUniform' }, l2 }
+  const model: Model = { inputs, layers, initializer: { kind: 'glorotUniform' }, l1, l2 }
   return { name, model, loss, targets, optimizer, rows, batch, capacity, bytes, weighted, accounts, seed }
 }
 
@@ -242,6 +243,11 @@ const PARTS: readonly [name: string, row: CaseRow][] = [
       loss: mse({ reduction: 'sum' }),
       weighted: true,
     },
+  ],
+  ['l1', { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, l1: 0.1 }],
+  [
+    'l1 of one layer, l2 of the other',
+    { inputs: 7, layers: [layer(9, 'tanh', { l1: 0.2, l2: 0 }), layer(3)], rows: 33, l2: 0.5 },
   ],
   ['l2 of one layer', { inputs: 7, layers: [layer(9, 'tanh'), layer(3, 'linear', { l2: 0.5 })], rows: 33 }],
 ]

@@ -11,6 +11,7 @@
  * out, and counted.
  */
 import {
+  adamw,
   binaryCrossEntropy,
   crossEntropy,
   dense,
@@ -338,7 +339,19 @@ function objectiveAt(options: ModelOptions, weights: Weights, y: number[][]) {
   return { loss: loss[0], penalty: penalty[0], gradient }
 }
 
-const OBJECTIVES: { name: string; options: ModelOptions & { layers: Layer[] }; lambdas: number[] }[] = [
+const OBJECTIVES: { name: string; options: ModelOptions & { layers: Layer[] }; lambdas: number[]; l1?: number[] }[] = [
+  {
+    name: 'l1 of the model, and of a layer',
+    options: { l1: 0.3, layers: [dense(5, 'tanh', { l1: 0.05 }), dense(4, 'linear')] },
+    lambdas: [0, 0],
+    l1: [0.05, 0.3],
+  },
+  {
+    name: 'l1 and l2',
+    options: { l1: 0.1, l2: 0.2, layers: [dense(5, 'silu', { l1: 0 }), dense(4, 'linear')] },
+    lambdas: [0.2, 0.2],
+    l1: [0, 0.1],
+  },
   {
     name: 'l2 of the model',
     options: { l2: 0.3, layers: [dense(5, 'tanh'), dense(4, 'linear')] },
@@ -368,7 +381,7 @@ const OBJECTIVES: { name: string; options: ModelOptions & { layers: Layer[] }; l
 
 t.test('the objective as trained: penalty and dropout in it', (t) => {
   const y = TARGETS.numbers
-  for (const { name, options, lambdas } of OBJECTIVES) {
+  for (const { name, options, lambdas, l1 = [] } of OBJECTIVES) {
     const net = new FNN({ inputs: 3, loss: 'mse', seed: 5, ...FLOAT64.options, ...options })
     const start = startOf(net)
     const { loss, penalty, gradient } = objectiveAt(options, start, y)
@@ -378,7 +391,11 @@ t.test('the objective as trained: penalty and dropout in it', (t) => {
     agreeWithDifferences(t, gradient, numeric, loss, name)
 
     const squares = start.map(({ weights }) => Math.hypot(...weights.data) ** 2)
-    const expected = lambdas.reduce((sum, lambda, layer) => sum + 0.5 * lambda * squares[layer], 0)
+    const sizes = start.map(({ weights }) => [...weights.data].reduce((sum, w) => sum + Math.abs(w), 0))
+    const expected = lambdas.reduce(
+      (sum, lambda, layer) => sum + 0.5 * lambda * squares[layer] + (l1[layer] ?? 0) * sizes[layer],
+      0,
+    )
     agree(t, [penalty], [expected], { relative: 1e-13, absolute: 1e-300 }, `${name}: penalty`)
     const drops = options.layers.some((layer) => layer.kind === 'dropout')
     if (drops) t.not(loss - penalty, net.loss(x, y), `${name}: dropout is in the objective`)
@@ -387,6 +404,23 @@ t.test('the objective as trained: penalty and dropout in it', (t) => {
   }
   t.end()
 })
+
+t.test('l1 draws what the data do not need to 0; decay beside the gradient is in no penalty', (t) =>
+  onEachBackend(t, (t, { options }) => {
+    const xs = scatterRows(60, 3, 0.2)
+    const ys = xs.map(([a]) => 2 * a)
+    const small = (more: ModelOptions): number[] => {
+      const net = new FNN({ layers: [dense(1)], task: 'regression', seed: 3, ...options, ...more })
+      net.fitSync(xs, ys, { epochs: 400, learningRate: 0.1 })
+      return [...net.weights()[0].weights.data]
+    }
+    const [needed, ...others] = small({ l1: 0.1 })
+    t.ok(needed > 1.5 && others.every((w) => Math.abs(w) < 0.02), `l1: ${needed}, ${others}`)
+    const decayed = new FNN({ hidden: [3], task: 'regression', seed: 3, ...options })
+    const { penalty } = decayed.fitSync(xs, ys, { epochs: 3, optimizer: adamw({ weightDecay: 0.5 }) })
+    t.same([...penalty], [0, 0, 0])
+  }),
+)
 
 t.test(
   'dropout: each input is zeroed with its probability or scaled up, anew at each step, equally everywhere',

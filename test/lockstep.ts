@@ -205,6 +205,7 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   preluGradSlopeTangent: { writes: units(['Rda', 'A']), ...SUM_BOUND },
   loss: { writes: rowsOf(['dz', 'O']), roundings: roundingsOfRow, magnitude: 'target' },
   penalty: { writes: vectors('dw'), roundings: roundings(3), magnitude: 'terms' },
+  penaltyL1: { writes: vectors('dw'), roundings: roundings(3), magnitude: 'terms' },
   guard: { writes: () => [], roundings: roundings(0), magnitude: 'result' },
   account: { writes: () => [], roundings: roundings(MATH_ROUNDINGS), magnitude: 'terms' },
   coupleDecay: { writes: vectors('g'), roundings: roundings(3), magnitude: 'terms' },

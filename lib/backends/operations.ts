@@ -170,6 +170,16 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
+  penaltyL1({ w, dw, n, lambda }, memory) {
+    const [vw, vdw] = [memory.view(w, n), memory.optional(dw, n)]
+    return (context) => {
+      let sum = 0
+      for (let i = 0; i < n; i++) sum += Math.abs(vw[i])
+      if (vdw) for (let i = 0; i < n; i++) vdw[i] += lambda * Math.sign(vw[i])
+      context.penalty += lambda * sum
+    }
+  },
+
   guard({ g, n }, memory) {
     const vg = memory.view(g, n)
     return (context) => {

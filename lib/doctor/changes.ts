@@ -103,7 +103,7 @@ export function defaultRate({ settings }: Exam): number {
 /** The exam's program as a change leaves it: what a further change is made of. Nothing is run. */
 export function amend(exam: Exam, { model = {}, fit = {} }: Change): Exam {
   const { subject, settings, blueprint } = exam
-  const { layers = blueprint.model.layers, l2 = blueprint.model.l2, loss } = model
+  const { layers = blueprint.model.layers, l1 = blueprint.model.l1, l2 = blueprint.model.l2, loss } = model
   const optimizer = fit.optimizer === undefined ? settings.optimizer : readOptimizer(fit.optimizer)
   return {
     ...exam,
@@ -116,7 +116,7 @@ export function amend(exam: Exam, { model = {}, fit = {} }: Change): Exam {
       batchSize: fit.batchSize ?? settings.batchSize,
     },
     blueprint: {
-      model: { ...blueprint.model, layers, l2 },
+      model: { ...blueprint.model, layers, l1, l2 },
       loss: loss === undefined ? blueprint.loss : readLoss(loss),
     },
   }

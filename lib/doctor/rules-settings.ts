@@ -16,26 +16,30 @@ export const OF_SETTINGS: readonly Rule[] = [
     source: 'measured: the run without it',
     suspect(exam) {
       const { blueprint, settings } = exam
-      const l2 = Math.max(
-        blueprint.model.l2,
-        ...blueprint.model.layers.map((layer) => ('l2' in layer ? (layer.l2 ?? 0) : 0)),
-      )
+      const strongest = (name: 'l1' | 'l2'): number =>
+        Math.max(
+          blueprint.model[name] ?? 0,
+          ...blueprint.model.layers.map((layer) =>
+            name in layer ? ((layer as { [N in typeof name]?: number })[name] ?? 0) : 0,
+          ),
+        )
+      const [l1, l2] = [strongest('l1'), strongest('l2')]
       const drop = Math.max(0, ...blueprint.model.layers.map(rateOf))
       const decay = settings.optimizer.settings.weightDecay ?? 0
-      if (l2 < 1e-4 && drop < 0.3 && decay < 1e-3) return null
+      if (Math.max(l1, l2) < 1e-4 && drop < 0.3 && decay < 1e-3) return null
       const bare = editLayers(
         exam,
-        ({ l2: _, ...layer }) => layer,
+        ({ l1: _, l2: __, ...layer }) => layer,
         () => 0,
       )
       const { optimizer } = settings
       return {
-        evidence: { l2, dropout: drop, weightDecay: decay },
-        says: `The penalty is ${short(l2)}, weight decay ${short(decay)}, dropout up to ${short(drop)}.`,
+        evidence: { ...(l1 > 0 && { l1 }), l2, dropout: drop, weightDecay: decay },
+        says: `The penalty is ${l1 > 0 ? `l1 ${short(l1)}, l2 ` : ''}${short(l2)}, weight decay ${short(decay)}, dropout up to ${short(drop)}.`,
         cure: 'Take the regularisation away until the model fits, then add as much as validation rewards.',
         changes: [
           together(
-            { model: { ...bare.model, l2: 0 } },
+            { model: { ...bare.model, l2: 0, ...(l1 > 0 && { l1: 0 }) } },
             decay > 0
               ? { fit: { optimizer: { ...optimizer, settings: { ...optimizer.settings, weightDecay: 0 } } } }
               : {},

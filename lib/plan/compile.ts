@@ -10,6 +10,7 @@
 import { layerRow, outputActivation, type TensorName } from '../layers'
 import { type LossSpec, placeLoss } from '../losses'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
+import { PENALTIES, type Penalty } from '../penalties'
 import { type Layout, layOut, type Model, nothingToTrain, penaltyOf } from './layout'
 import { align, type Dtype, type Instruction, type Plan, type Program, type ProgramName, type Range } from './plan'
 import {
@@ -316,11 +317,11 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
   },
 }
 
-/** Runs of neighbouring tensors with one λ > 0. */
-function penalised({ model, layout }: Site): { at: number; n: number; lambda: number }[] {
+/** Runs of neighbouring tensors with one λ > 0 of a penalty. */
+function penalised({ model, layout }: Site, penalty: Penalty): { at: number; n: number; lambda: number }[] {
   const runs: { at: number; end: number; lambda: number }[] = []
   for (const tensor of [...layout.trained].sort((a, b) => a.at - b.at)) {
-    const lambda = penaltyOf(tensor, model)
+    const lambda = penaltyOf(tensor, model, penalty)
     const end = tensor.at + align(tensor.spec.rows * tensor.spec.columns)
     const last = runs.at(-1)
     if (last && last.lambda === lambda && last.end === tensor.at) last.end = end
@@ -331,25 +332,29 @@ function penalised({ model, layout }: Site): { at: number; n: number; lambda: nu
 
 /** `gradients`: what they are added to; null where nobody wants that. */
 function penalties(site: Site, gradients: Range | null): Instruction[] {
-  return penalised(site).map(({ at, n, lambda }) => ({
-    op: 'penalty',
-    w: at,
-    dw: gradients === null ? -1 : gradients.at + at,
-    n,
-    lambda,
-  }))
+  return PENALTIES.flatMap((penalty) =>
+    penalised(site, penalty).map(({ at, n, lambda }) => ({
+      op: penalty.op,
+      w: at,
+      dw: gradients === null ? -1 : gradients.at + at,
+      n,
+      lambda,
+    })),
+  )
 }
 
-/** λ times the tangent: what a penalty of ½λΣw² adds to the Hessian's product. */
+/** λ times the tangent and the bend of a penalty: what it adds to the Hessian's product. */
 function penaltyCurvature(site: Site): Instruction[] {
   const { tangent, curvature } = site
-  return penalised(site).map(({ at, n, lambda }) => ({
-    op: 'coupleDecay',
-    w: tangent.at + at,
-    g: curvature.at + at,
-    n,
-    lambda,
-  }))
+  return PENALTIES.filter(({ bend }) => bend > 0).flatMap((penalty) =>
+    penalised(site, penalty).map(({ at, n, lambda }) => ({
+      op: 'coupleDecay',
+      w: tangent.at + at,
+      g: curvature.at + at,
+      n,
+      lambda: lambda * penalty.bend,
+    })),
+  )
 }
 
 function guard({ gradients, layout }: Site): Instruction {

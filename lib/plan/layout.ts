@@ -8,6 +8,7 @@
 import { DownhillError } from '../errors'
 import { drawTensor, type InitializerSpec } from '../initializers'
 import { type LayerSpec, layerRow, type TensorRole, type TensorSpec } from '../layers'
+import type { Penalty } from '../penalties'
 import { random } from '../random'
 import { align, type Floats, type Range } from './plan'
 
@@ -18,6 +19,8 @@ export interface Model {
   readonly initializer: InitializerSpec
   /** λ of ½λΣw² for layers that name none. */
   readonly l2: number
+  /** λ of λΣ|w| for layers that name none. @default 0 */
+  readonly l1?: number
 }
 
 /** One tensor and its place. */
@@ -125,8 +128,8 @@ export function parameterised({ layers }: Layout): PlacedLayer[] {
 }
 
 /** λ of a tensor's penalty. */
-export function penaltyOf({ spec: { role, l2 } }: Tensor, model: Model): number {
-  return role === 'weights' ? (l2 ?? model.l2) : 0
+export function penaltyOf({ spec }: Tensor, model: Model, { name }: Pick<Penalty, 'name'>): number {
+  return spec.role === 'weights' ? (spec[name] ?? model[name] ?? 0) : 0
 }
 
 /** Entries drawn at a time: a large tensor is never held twice. */

@@ -180,6 +180,11 @@ export const OPS = {
     operands: ['w', 'dw', 'n', 'lambda'],
     synopsis: 'penalty += ½·lambda·Σw²;  dw += lambda·w   (dw −1: not wanted)',
   },
+  penaltyL1: {
+    scope: 'step',
+    operands: ['w', 'dw', 'n', 'lambda'],
+    synopsis: 'penalty += lambda·Σ|w|;  dw += lambda·sign(w), 0 at 0   (dw −1: not wanted)',
+  },
   guard: {
     scope: 'step',
     operands: ['g', 'n'],

@@ -214,10 +214,10 @@ export function describeRun(settings: FitSettings, table: Table, held: Table | n
 
 /** What it takes to be the same model, by name. */
 function describeModel({ options, codec }: SavedModel): Record<string, unknown> {
-  const { inputs, layers, loss, task, l2, dtype, seed } = options
+  const { inputs, layers, loss, task, l1, l2, dtype, seed } = options
   const { classes, ...rest } = codec?.coding ?? {}
   const scaling = [codec?.inputs, codec?.targets]
-  return plain({ inputs, layers, loss, task, l2, dtype, seed, classes, coding: rest, scaling }) as Record<
+  return plain({ inputs, layers, loss, task, l1, l2, dtype, seed, classes, coding: rest, scaling }) as Record<
     string,
     unknown
   >
