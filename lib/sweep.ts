@@ -138,7 +138,13 @@ function readData(model: ModelOptions, x: Inputs, y: Targets): Data {
 }
 
 /** Options under which a training is foretold: what only looks at it, or ends it early, is left away. */
-const UNWATCHED: FitOptions = { ...QUIET, validation: undefined, keep: 'last', earlyStopping: false }
+const UNWATCHED: FitOptions = {
+  ...QUIET,
+  validation: undefined,
+  metrics: undefined,
+  keep: 'last',
+  earlyStopping: false,
+}
 
 /**
  * Trains, and returns the losses to judge it by: its own where each step sees all rows, else those of the sample, before

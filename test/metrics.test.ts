@@ -9,6 +9,7 @@ import {
   type MetricOption,
   type MetricValue,
   score,
+  sweep,
   topK,
 } from 'downhill'
 import t from 'tap'
@@ -157,6 +158,15 @@ t.test('of standardized targets in the caller’s units', async (t) => {
   const wanted = score('mae', y, net.predict(x) as Float64Array)
   agree(t, [Number(measured.mae)], [Number(wanted)], CLOSE, 'mae')
   t.ok(Number(measured.mae) > 1, 'euros, not deviations')
+})
+
+t.test('a sweep and a diagnosis of a program with metrics', async (t) => {
+  const y = x.map(([a]) => a)
+  const fit = { epochs: 20, learningRate: 0.05, validation: 0.2, metrics: ['mae'] as const }
+  const net = new FNN({ hidden: [3], seed: 1, ...FLOAT64.options })
+  t.type((await net.diagnose(x, y, { fit, budget: 1 })).verdict, 'string')
+  const model = { hidden: [3], seed: 1, ...FLOAT64.options }
+  t.equal((await sweep({ model, fit, x, y, learningRate: [0.01, 0.1] })).runs.length, 2)
 })
 
 t.test('wrong metrics are refused in a sentence', async (t) => {
