@@ -43,7 +43,7 @@ import { DownhillError, expected, refuseUnknown } from './errors'
 import { lossRow } from './losses'
 import { type Metric, type MetricOption, type MetricValue, metricsOf, readMetrics } from './metrics'
 import { checkNumber, RANGES } from './names'
-import { checkTraining, firstNonFinite, Network } from './network'
+import { checkTraining, firstNonFinite, Network, updateOf } from './network'
 import { type OptimizerSpec, readOptimizer } from './optimizers'
 import { type Config, type ModelOptions, readModelOptions } from './options'
 import { explainProgram } from './plan/explain'
@@ -65,7 +65,7 @@ import { decodeTensors, encodeInTurns } from './save/safetensors'
 import { summarize } from './summary'
 import { checkMonitor } from './train/best'
 import { drive, driveHere } from './train/drive'
-import { type History, Recorder } from './train/history'
+import { type Epoch, type History, Recorder } from './train/history'
 import type { Job, Orders, Outcome, Watch } from './train/job'
 import { type FitOptions, type FitSettings, readFitOptions } from './train/options'
 import { isSeen, ProgressLine } from './train/progress'
@@ -124,6 +124,8 @@ interface Carried {
   readonly steps: number
   /** Epochs trained before the state began; tells the masks of two runs apart. */
   readonly since: number
+  /** Those recorded since. */
+  readonly epochs: readonly Epoch[]
 }
 
 type FitCall = 'fit' | 'partialFit' | 'fitSync'
@@ -258,7 +260,8 @@ export class FNN<L extends Label = Label> {
     const heldTable = held && encodePair(codec, held, form, dtype)
     if (heldTable && heldTable.targets !== table.targets)
       throw new DownhillError('ERR_SHAPE', 'Expected the validation y in the same form as y, labels or probabilities.')
-    const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
+    const rows = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
+    const batch = Math.min(rows * settings.accumulate, table.rows)
     checkTraining(plans.model, batch)
     const metrics = metricsOf(coding.task, settings.metrics)
     checkMonitor(
@@ -277,7 +280,7 @@ export class FNN<L extends Label = Label> {
     const { network } = built
     recorder.backend = network.backendName
     const accounts = settings.ledger === true && batch === table.rows
-    const engine = network.trainer(settings.optimizer, batch, table.targets, { isAsync, accounts })
+    const engine = network.trainer(updateOf(settings, accounts), batch, table.targets, isAsync, rows)
     const carried = keepsState && !resumed ? this.#carriedFor(settings.optimizer) : null
     const snapshot = resumed?.run.snapshot ?? null
     const state = snapshot?.state ?? carried?.state
@@ -323,6 +326,7 @@ export class FNN<L extends Label = Label> {
     if (settings.ledger) watches.push(ledgerWatch({ ...source, network, engine, table, recorder }))
     const job: Job = {
       ...source,
+      earlier: snapshot?.earlier ?? carried?.epochs ?? [],
       isAsync,
       validation,
       weights: {
@@ -365,7 +369,8 @@ export class FNN<L extends Label = Label> {
     const { engine, job, recorder, optimizer, keepsState, file } = prepared
     const { since, firstStep } = job
     const steps = firstStep + recorder.steps
-    this.#carried = keepsState ? { optimizer, state: engine.read(engine.plan.state), steps, since } : null
+    const epochs = [...job.earlier, ...recorder.epochs]
+    this.#carried = keepsState ? { optimizer, state: engine.read(engine.plan.state), steps, since, epochs } : null
     if (settings.signal?.aborted && isAsked) throw aborted(settings.signal, recorder)
     const history = recorder.finish(status, reason)
     try {
@@ -539,13 +544,14 @@ export class FNN<L extends Label = Label> {
   }
 
   /** The compiled training step. @param options those of `fit` that decide it */
-  explain(options: Pick<FitOptions, 'optimizer' | 'batchSize' | 'ledger'> = {}): string {
+  explain(options: Pick<FitOptions, 'optimizer' | 'batchSize' | 'clipNorm' | 'clipValue' | 'ledger'> = {}): string {
     const { network, codec } = this.#requireBuilt('explain')
-    const { optimizer, batchSize, ledger } = readFitOptions(options)
+    const settings = readFitOptions(options)
+    const { batchSize, ledger } = settings
     const isIndexed = lossRow(network.loss).classTargets === 'index' && codec?.coding.task !== 'regression'
     const rows = batchSize === 'full' ? Number.MAX_SAFE_INTEGER : batchSize
-    const accounts = ledger === true && batchSize === 'full'
-    return explainProgram(network.trainingPlan(optimizer, rows, isIndexed ? 1 : network.outputs, accounts), 'train')
+    const update = updateOf(settings, ledger === true && batchSize === 'full')
+    return explainProgram(network.trainingPlan(update, rows, isIndexed ? 1 : network.outputs), 'train')
   }
 
   /**

@@ -97,4 +97,17 @@ export type { BestEpoch, Epoch, History, Status } from './train/history'
 export type { Entry, LedgerNotes, Terms } from './train/ledger'
 export type { FitOptions } from './train/options'
 export type { Run } from './train/run'
+export {
+  type Clock,
+  cosine,
+  exponential,
+  type LearningRate,
+  oneCycle,
+  plateau,
+  polynomial,
+  type ScheduleName,
+  type ScheduleSpec,
+  step,
+  warmup,
+} from './train/schedules'
 export type { LayerParameters } from './weights'

@@ -144,7 +144,7 @@ export function normal(std: number, mean = 0): InitializerSpec {
 }
 
 /** One value everywhere. */
-export function constant(value: number): InitializerSpec {
+export function constant(value: number): Extract<InitializerSpec, { kind: 'constant' }> {
   return { kind: 'constant', value: checkNumber(value, RANGES.any, 'value of constant') }
 }
 

@@ -15,6 +15,7 @@ import type { OptimizerSpec } from './optimizers'
 import { CHUNK_ROWS, type CompileOptions, compile, PREDICT_ROWS } from './plan/compile'
 import { drawParameters, type Layout, layOut, type Model, nothingToTrain, outputsOf, type Tensor } from './plan/layout'
 import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
+import type { FitSettings } from './train/options'
 import { evaluation } from './train/slices'
 
 export interface NetworkOptions {
@@ -31,12 +32,16 @@ export interface CopyOptions {
   readonly dtype?: Dtype
 }
 
-/** What a training asks of its engine. */
-export interface TrainerOptions {
-  /** Whether it leaves a core free. */
-  readonly isAsync: boolean
+/** What a step makes of its gradient. */
+export interface Update extends Pick<CompileOptions, 'clipNorm' | 'clipValue'> {
+  readonly optimizer: OptimizerSpec
   /** Whether it reports what its steps are made of, and knows the objective. @default false */
   readonly accounts?: boolean
+}
+
+/** What of the options decides what a step makes of its gradient. */
+export function updateOf({ optimizer, clipNorm, clipValue }: FitSettings, accounts: boolean): Update {
+  return { optimizer, clipNorm, clipValue, accounts }
 }
 
 /** Most that is kept of a pass between products with the Hessian, in floats: 256 MB of float32. Beyond, it is remade. */
@@ -128,32 +133,32 @@ export class Network {
   }
 
   /**
-   * An engine that trains these parameters in batches of `batch` rows.
+   * An engine that trains these parameters.
+   * @param batch rows a step
    * @param targets columns of the targets as the loss takes them
+   * @param isAsync whether it leaves a core free
+   * @param rows that are to be held at once, at most, where a layer does not need the whole batch
    */
-  trainer(
-    optimizer: OptimizerSpec,
-    batch: number,
-    targets: number,
-    { isAsync, accounts = false }: TrainerOptions,
-  ): Engine {
-    const programs: readonly ProgramName[] = accounts ? ['train', 'evaluate', 'objective'] : ['train', 'evaluate']
-    const plan = this.#plan(programs, this.#chunkRows(batch), targets, { optimizer, accounts })
+  trainer(update: Update, batch: number, targets: number, isAsync: boolean, rows = batch): Engine {
+    const programs: readonly ProgramName[] = update.accounts
+      ? ['train', 'evaluate', 'objective']
+      : ['train', 'evaluate']
+    const plan = this.#plan(programs, this.#chunkRows(batch, rows), targets, update)
     return this.#load(plan, isAsync ? Math.max(1, physicalCores() - 1) : physicalCores())
   }
 
   /** The training plan, as `explain` shows it. */
-  trainingPlan(optimizer: OptimizerSpec, batch: number, targets: number, accounts: boolean): Plan {
-    return this.#plan(['train'], Math.min(batch, CHUNK_ROWS), targets, { optimizer, accounts })
+  trainingPlan(update: Update, rows: number, targets: number): Plan {
+    return this.#plan(['train'], Math.min(rows, CHUNK_ROWS), targets, update)
   }
 
   bind(table: Table): Bound {
     return this.#engine.bind(table)
   }
 
-  /** A plan of this model with `programs`, in chunks of `capacity` rows; `train` needs an optimizer. */
-  plan(programs: readonly ProgramName[], capacity: number, targets: number, optimizer?: OptimizerSpec): Plan {
-    return this.#plan(programs, capacity, targets, { ...(optimizer && { optimizer }) })
+  /** A plan of this model with `programs`, `train` not among them, in chunks of `capacity` rows. */
+  plan(programs: readonly ProgramName[], capacity: number, targets: number): Plan {
+    return this.#plan(programs, capacity, targets)
   }
 
   /** An engine for a plan of this model, over this network's own parameters. Whoever loads it closes it. */
@@ -216,14 +221,9 @@ export class Network {
     return this.#evaluator
   }
 
-  #plan(
-    programs: readonly ProgramName[],
-    capacity: number,
-    targets: number,
-    training: Pick<CompileOptions, 'optimizer' | 'accounts'> = {},
-  ): Plan {
+  #plan(programs: readonly ProgramName[], capacity: number, targets: number, update?: Update): Plan {
     const { model, loss, dtype } = this.#options
-    return compile(model, { dtype, capacity, loss, targets, programs, ...training })
+    return compile(model, { dtype, capacity, loss, targets, programs, ...update })
   }
 
   #load(plan: Plan, threads: number): Engine {
@@ -237,8 +237,8 @@ export class Network {
   }
 
   /** Rows of a chunk of a batch that is trained on. */
-  #chunkRows(batch: number): number {
-    return needsWholeBatch(this.model.layers) ? batch : Math.min(batch, CHUNK_ROWS)
+  #chunkRows(batch: number, rows = batch): number {
+    return needsWholeBatch(this.model.layers) ? batch : Math.min(rows, CHUNK_ROWS)
   }
 
   #threads(rows: number, auto: number): number {

@@ -26,7 +26,7 @@ import { drawSeed, random } from './random'
 import { sideBySide } from './search/validate'
 import type { Callback } from './train/callbacks'
 import type { History } from './train/history'
-import { type FitOptions, QUIET, UNTRACED } from './train/options'
+import { type FitOptions, QUIET, readFitOptions, UNTRACED } from './train/options'
 
 export interface SweepOptions {
   model?: ModelOptions
@@ -79,7 +79,7 @@ export async function sweep(options: SweepOptions): Promise<Sweep> {
   const rates = readList(options.learningRate, 'learningRate', RANGES.notNegative)
   const scales = readList(options.initScale, 'initScale', RANGES.positive)
   const count = checkNumber(seeds, RANGES.count, 'seeds')
-  const asked = (rates ?? [fit.learningRate]).flatMap((learningRate) =>
+  const asked = (rates ?? [undefined]).flatMap((learningRate) =>
     (scales ?? [model.initScale ?? 1]).flatMap((initScale) =>
       Array.from({ length: count }, (_, i) => ({ learningRate, initScale, seed: (first + i) >>> 0 })),
     ),
@@ -94,7 +94,7 @@ export async function sweep(options: SweepOptions): Promise<Sweep> {
     const predicted = await foretold(program, data)
     const [history, losses] = await ran(new FNN(program.model), 'fit', program.fit, data)
     return {
-      learningRate: learningRate ?? history.learningRate[0],
+      learningRate: learningRate ?? readFitOptions(fit).learningRate,
       initScale,
       seed,
       loss: history.loss,

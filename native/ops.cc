@@ -478,6 +478,8 @@ std::vector<OpRow> build() {
       row<PenaltyL1>("penaltyL1", Scope::step),
       row<Guard>("guard", Scope::step),
       row<Account>("account", Scope::step),
+      row<ClipNorm>("clipNorm", Scope::step),
+      row<ClipValue>("clipValue", Scope::step),
       row<CoupleDecay>("coupleDecay", Scope::step),
       row<Momentum>("momentum", Scope::step),
       row<ScaleByAdam>("scaleByAdam", Scope::step),

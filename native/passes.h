@@ -10,6 +10,32 @@
 
 namespace downhill {
 
+// g ·= min(1, most/(gradientNorm + 1e-6)), gradientNorm as guard has found it
+struct ClipNorm {
+  static constexpr const char* names = "g n most";
+  size_t n;
+  float* g;
+  double most;
+  float c = 1;
+  explicit ClipNorm(const Operands& in) : n(in.size("n")), g(in.floats("g", n)), most(in.number("most")) {}
+  void begin(const Step& step) { c = static_cast<float>(std::fmin(1, most / (step.gradientNorm + 1e-6))); }
+  void part(size_t from, size_t count) const {
+    if (c < 1) transforms().scale(g + from, count, c);
+  }
+};
+
+// g = min(most, max(−most, g))
+struct ClipValue {
+  static constexpr const char* names = "g n most";
+  size_t n;
+  float* g;
+  float most;
+  explicit ClipValue(const Operands& in)
+      : n(in.size("n")), g(in.floats("g", n)), most(static_cast<float>(in.number("most"))) {}
+  void begin(const Step&) {}
+  void part(size_t from, size_t count) const { transforms().clip(g + from, count, most); }
+};
+
 // g += lambda·w
 struct CoupleDecay {
   static constexpr const char* names = "w g n lambda";

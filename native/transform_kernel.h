@@ -28,11 +28,12 @@ DOWNHILL_INLINE void sweep(size_t n, const Body& body) {
   if (i < n) body(Part{i, firstLanes(n - i)});
 }
 
-DOWNHILL_INLINE Vec finite(Vec x) {
-  const Vec most = all(__FLT_MAX__);
+DOWNHILL_INLINE Vec within(Vec most, Vec x) {
   const Vec below = x > most ? most : x;
   return below < -most ? -most : below;
 }
+
+DOWNHILL_INLINE Vec finite(Vec x) { return within(all(__FLT_MAX__), x); }
 
 // Not ordered: the second.
 DOWNHILL_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
@@ -72,6 +73,16 @@ inline double sumOfSquares(const float* x, size_t n) {
 inline void addScaled(const float* x, float a, float* y, size_t n) {
   const Vec as = all(a);
   sweep(n, [=](auto at) { at.put(y, at.get(y) + as * at.get(x)); });
+}
+
+inline void scale(float* x, size_t n, float a) {
+  const Vec as = all(a);
+  sweep(n, [=](auto at) { at.put(x, as * at.get(x)); });
+}
+
+inline void clip(float* x, size_t n, float most) {
+  const Vec ms = all(most);
+  sweep(n, [=](auto at) { at.put(x, within(ms, at.get(x))); });
 }
 
 inline void momentum(float* g, float* m, size_t n, float beta, bool nesterov) {
@@ -259,9 +270,9 @@ inline bool isFinite(const float* x, size_t n) {
   return any >> 31 == 0;
 }
 
-extern const Transforms kTransforms = {sumOfSquares,   addScaled,      momentum,     scaleByAdam,    scaleByRms,
-                                       scaleByAdagrad, scaleByAmsgrad, scaleByNadam, signOfMomentum, descend,
-                                       shrink,         account,        mask,         fromBytes,      isFinite};
+extern const Transforms kTransforms = {
+    sumOfSquares, addScaled,      scale,   clip,   momentum, scaleByAdam, scaleByRms, scaleByAdagrad, scaleByAmsgrad,
+    scaleByNadam, signOfMomentum, descend, shrink, account,  mask,        fromBytes,  isFinite};
 
 }  // namespace DOWNHILL_SET
 }  // namespace downhill

@@ -58,6 +58,10 @@ struct Transforms {
   double (*sumOfSquares)(const float* x, size_t n);
   // y += a·x
   void (*addScaled)(const float* x, float a, float* y, size_t n);
+  // x ·= a
+  void (*scale)(float* x, size_t n, float a);
+  // x = min(most, max(−most, x)); NaN stays
+  void (*clip)(float* x, size_t n, float most);
   // m = β·m + g;  g = nesterov ? g + β·m : m
   void (*momentum)(float* g, float* m, size_t n, float beta, bool nesterov);
   // m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  g = m̂ / (√v̂ + ε)

@@ -90,6 +90,18 @@ const TABLES = {
     )
   },
 
+  schedules() {
+    const { SCHEDULES } = lib('train/schedules')
+    return table(
+      ['schedule', 'rate', 'options beside `rate`'],
+      [...SCHEDULES.values()].map(({ kind, synopsis, options }) => [
+        code(kind),
+        synopsis,
+        Object.keys(options).map(code).join(', '),
+      ]),
+    )
+  },
+
   initializers() {
     const { INITIALIZER_NAMES } = lib('initializers')
     return INITIALIZER_NAMES.map(code).join(', ')

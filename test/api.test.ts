@@ -49,6 +49,7 @@ const FUNCTIONS = [
   ...['FNN', 'dense', 'dropout', 'DownhillError', 'backendInfo', 'readCsv', 'csvBatches'],
   ...['sgd', 'adam', 'adamw', 'rmsprop', 'adagrad', 'amsgrad', 'nadam', 'lion'],
   ...['mse', 'mae', 'huber', 'binaryCrossEntropy', 'crossEntropy'],
+  ...['step', 'exponential', 'cosine', 'warmup', 'oneCycle', 'polynomial', 'plateau'],
   ...['uniform', 'normal', 'constant'],
 ]
 const METHODS = [

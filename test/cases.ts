@@ -91,6 +91,8 @@ export interface Case {
   readonly bytes: boolean
   /** Rows have weights, one in five of them 0. */
   readonly weighted: boolean
+  readonly clipNorm: number | null
+  readonly clipValue: number | null
   /** Whether the sums of its steps are reported. */
   readonly accounts: boolean
   /** Numbers of this stream fill the case. */
@@ -111,6 +113,8 @@ interface CaseRow {
   readonly l2?: number
   readonly bytes?: true
   readonly weighted?: true
+  readonly clipNorm?: number
+  readonly clipValue?: number
   readonly accounts?: true
 }
 
@@ -125,7 +129,23 @@ function caseOf(name: string, row: CaseRow, seed: number): Case {
   const { bytes = false, weighted = false, accounts = false } = row
   const { capacity = Math.min(batch, CHUNK_ROWS), loss = mse(), targets = 'numbers' } = row
   const model: Model = { inputs, layers, initializer: { kind: 'glorotUniform' }, l1, l2 }
-  return { name, model, loss, targets, optimizer, rows, batch, capacity, bytes, weighted, accounts, seed }
+  const { clipNorm = null, clipValue = null } = row
+  return {
+    name,
+    model,
+    loss,
+    targets,
+    optimizer,
+    rows,
+    batch,
+    capacity,
+    bytes,
+    weighted,
+    clipNorm,
+    clipValue,
+    accounts,
+    seed,
+  }
 }
 
 /** Sizes around which kernels change their ways: 1, small odd ones, one more than a power of two, one chunk and more. */
@@ -250,6 +270,7 @@ const PARTS: readonly [name: string, row: CaseRow][] = [
     { inputs: 7, layers: [layer(9, 'tanh', { l1: 0.2, l2: 0 }), layer(3)], rows: 33, l2: 0.5 },
   ],
   ['l2 of one layer', { inputs: 7, layers: [layer(9, 'tanh'), layer(3, 'linear', { l2: 0.5 })], rows: 33 }],
+  ['clipped', { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, clipNorm: 0.5, clipValue: 0.1 }],
 ]
 
 /** One hidden layer of each; inputs are large enough to reach the tails. */
@@ -330,9 +351,10 @@ export const PROGRAMS: readonly ProgramName[] = [
 
 /** `optimizer` in place of the case's. */
 export function planOf(row: Case, dtype: Dtype, optimizer = row.optimizer): Plan {
-  const { model, loss, capacity, accounts } = row
+  const { model, loss, capacity, clipNorm, clipValue, accounts } = row
   const targets = targetColumns(row)
-  return compile(model, { dtype, capacity, loss, targets, programs: PROGRAMS, optimizer, accounts })
+  const update = { optimizer, clipNorm, clipValue, accounts }
+  return compile(model, { dtype, capacity, loss, targets, programs: PROGRAMS, ...update })
 }
 
 function targetColumns({ model, targets }: Case): number {

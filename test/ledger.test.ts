@@ -90,6 +90,15 @@ const PROGRAMS: { readonly [name: string]: Program } = {
     fit: { batchSize: 20, optimizer: 'adam', learningRate: 0.05 },
   },
   'lion, batches': { layers: PLAIN, fit: { batchSize: 20, optimizer: 'lion', learningRate: 0.01 } },
+  'momentum, clipped, dropout, batches': {
+    layers: DROPPED,
+    fit: { batchSize: 20, optimizer: sgd({ momentum: 0.9 }), learningRate: 0.3, clipNorm: 0.15, clipValue: 0.05 },
+  },
+  'adam, clipped, a rate for each step': {
+    layers: PLAIN,
+    fit: { batchSize: 20, optimizer: 'adam', clipNorm: 0.1, learningRate: (step) => 0.05 / (1 + step) },
+  },
+  'a rate for each step': { layers: PLAIN, fit: { learningRate: (step) => 0.5 / (1 + step) } },
   'rmsprop, batches': { layers: PLAIN, fit: { batchSize: 20, optimizer: 'rmsprop', learningRate: 0.01 } },
 }
 

@@ -208,6 +208,8 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   penaltyL1: { writes: vectors('dw'), roundings: roundings(3), magnitude: 'terms' },
   guard: { writes: () => [], roundings: roundings(0), magnitude: 'result' },
   account: { writes: () => [], roundings: roundings(MATH_ROUNDINGS), magnitude: 'terms' },
+  clipNorm: { writes: vectors('g'), roundings: roundings(3), magnitude: 'result' },
+  clipValue: { writes: vectors('g'), roundings: roundings(1), magnitude: 'result' },
   coupleDecay: { writes: vectors('g'), roundings: roundings(3), magnitude: 'terms' },
   momentum: { writes: vectors('g', 'm'), roundings: roundings(5), magnitude: 'terms' },
   scaleByAdam: { writes: vectors('g', 'm', 'v'), roundings: roundings(10), magnitude: 'terms' },

@@ -46,13 +46,14 @@ const numbers = [3]
 const floats = new Float32Array(2)
 const object = {}
 const holed = [null]
+const three = (): number => 3
 /** Objects that are something else: never options, though a callback may be of any class. */
 const instances = [new Date(0), new Map(), Promise.resolve(3)]
 /** Everything a caller may pass by mistake; each option says which of these it takes. */
 // biome-ignore format: a list
 const pool: readonly unknown[] = [
   null, true, false, nan, inf, -inf, -1, 0, 1.5, 3, '', 'banana', '3', none, numbers, holed, object, { a: 1 },
-  ...instances, Symbol('s'), 1n, () => 3, floats,
+  ...instances, Symbol('s'), 1n, three, floats,
 ]
 
 /** Those of them that no options object can be. */
@@ -200,6 +201,27 @@ const FACTORIES: readonly [name: string, make: (value: never) => unknown, allowe
   ['lrDecay of adagrad', (v) => downhill.adagrad({ lrDecay: v }), [0, 1.5, 3]],
   ['beta2 of amsgrad', (v) => downhill.amsgrad({ beta2: v }), [0]],
   ['momentumDecay of nadam', (v) => downhill.nadam({ momentumDecay: v }), [0, 1.5, 3]],
+  ['options of cosine', (v) => downhill.cosine(v), [object]],
+  ['rate of cosine', (v) => downhill.cosine({ rate: v }), [0, 1.5, 3]],
+  ['length of cosine', (v) => downhill.cosine({ length: v }), [3]],
+  ['period of cosine', (v) => downhill.cosine({ period: v }), [3]],
+  ['multiplier of cosine', (v) => downhill.cosine({ period: 3, multiplier: v }), [1.5, 3]],
+  ['min of cosine', (v) => downhill.cosine({ min: v }), [0, 1.5, 3]],
+  ['per of cosine', (v) => downhill.cosine({ per: v }), []],
+  ['every of step', (v) => downhill.step({ every: v }), [3, numbers]],
+  ['factor of step', (v) => downhill.step({ every: 3, factor: v }), []],
+  ['factor of exponential', (v) => downhill.exponential({ factor: v }), []],
+  ['power of polynomial', (v) => downhill.polynomial({ power: v }), [1.5, 3]],
+  ['rise of oneCycle', (v) => downhill.oneCycle({ rise: v }), []],
+  ['divide of oneCycle', (v) => downhill.oneCycle({ divide: v }), [1.5, 3]],
+  ['shape of oneCycle', (v) => downhill.oneCycle({ shape: v }), []],
+  ['length of warmup', (v) => downhill.warmup({ length: v }), [3]],
+  ['from of warmup', (v) => downhill.warmup({ length: 3, from: v }), [0]],
+  ['schedule of warmup', (v) => downhill.warmup({ length: 3, schedule: v }), [0, 1.5, 3]],
+  ['monitor of plateau', (v) => downhill.plateau({ monitor: v }), []],
+  ['factor of plateau', (v) => downhill.plateau({ factor: v }), []],
+  ['patience of plateau', (v) => downhill.plateau({ patience: v }), [0, 3]],
+  ['threshold of plateau', (v) => downhill.plateau({ threshold: v }), [0]],
   ['weightDecay of lion', (v) => downhill.lion({ weightDecay: v }), [0, 1.5, 3]],
 ]
 
@@ -253,9 +275,12 @@ const stateOf = (net: FNN): unknown => [
 /** Each option of fit, and what of the pool it takes. */
 const FIT_OPTIONS: { readonly [K in keyof Required<FitOptions>]: readonly unknown[] } = {
   epochs: [3],
-  learningRate: [0, 1.5, 3],
+  learningRate: [0, 1.5, 3, three],
   optimizer: [],
   batchSize: [3],
+  accumulate: [],
+  clipNorm: [null, 1.5, 3],
+  clipValue: [null, 1.5, 3],
   shuffle: [true, false],
   plot: [true, false],
   dispLoss: [true, false, 0, 3],
@@ -285,6 +310,11 @@ const BAD_FITS: readonly [name: string, options: object, code: ErrorCode, messag
   ['optimizer: adma', { optimizer: 'adma' }, 'ERR_OPTION', /did you mean "adam"\?/],
   ['optimizer of no kind', { optimizer: { kind: 'sdg' } }, 'ERR_OPTION', /did you mean "sgd"\?/],
   ['batchSize: ful', { batchSize: 'ful' }, 'ERR_OPTION', /positive integer or "full" for batchSize/],
+  ['accumulate of full batches', { accumulate: 2 }, 'ERR_OPTION', /batchSize for accumulate/],
+  ['learningRate of no schedule', { learningRate: { kind: 'cosin' } }, 'ERR_OPTION', /did you mean "cosine"\?/],
+  ['learningRate of a wrong schedule', { learningRate: { kind: 'step', settings: { every: 0 } } }, 'ERR_OPTION', /positive integer for every of step/],
+  ['learningRate of a function of no rate', { learningRate: () => 'fast' }, 'ERR_OPTION', /the rate of step 0 from the learningRate function/],
+  ['plateau of no validation', { learningRate: downhill.plateau({ monitor: 'valLoss' }) }, 'ERR_OPTION', /validation for a plateau/],
   ['more epochs than can be counted', { epochs: 1e300 }, 'ERR_OPTION', /positive integer for epochs/],
   ['keep: bets', { keep: 'bets' }, 'ERR_OPTION', /did you mean "best"\?/],
   ['ledger: every', { ledger: 'every' }, 'ERR_OPTION', /true, false or "all" for ledger but received "every"/],

@@ -3,7 +3,21 @@
  * the given order, from one start. In float64 weights must agree to 1e-9. The float32 backends make the same steps with
  * seven digits; where a gradient is nearly zero, the adam family and rmsprop divide it by itself.
  */
-import { adagrad, adam, adamw, amsgrad, dense, FNN, lion, nadam, rmsprop, sgd } from 'downhill'
+import {
+  adagrad,
+  adam,
+  adamw,
+  amsgrad,
+  crossEntropy,
+  dense,
+  dropout,
+  type FitOptions,
+  FNN,
+  lion,
+  nadam,
+  rmsprop,
+  sgd,
+} from 'downhill'
 import t from 'tap'
 import { optimizerRow } from '../dist/optimizers'
 import type { Floats } from '../dist/plan/plan'
@@ -30,10 +44,12 @@ interface Fixture {
     learningRate: number | null
     runs: { full: Trace; batches: Trace }
   }[]
+  /** Under momentum, at a rate of 0.1. */
+  clipped: { name: string; fit: { clipNorm?: number; clipValue?: number }; runs: { full: Trace; batches: Trace } }[]
 }
 
 const FACTORIES = { sgd, rmsprop, adagrad, adam, amsgrad, nadam, adamw, lion }
-const { x, y, start, configurations } = readJson<Fixture>('optimizers.json')
+const { x, y, start, configurations, clipped } = readJson<Fixture>('optimizers.json')
 
 const WEIGHTS = { float64: { absolute: 1e-9 }, float32: { absolute: 1e-5 } }
 const LOSSES = { float64: { relative: 1e-12 }, float32: { relative: 1e-5 } }
@@ -45,16 +61,12 @@ function startNet(backend: TestBackend) {
   return net
 }
 
-for (const { name, optimizer, options, learningRate, runs } of configurations) {
+/** Runs of one configuration against their traces, whole and in two parts. */
+function follows(name: string, options: FitOptions, runs: Readonly<Record<string, Trace>>): void {
   t.test(name, (t) =>
     onEachBackend(t, async (t, backend) => {
       for (const [kind, { epochs, batchSize, loss, afterFirst, afterLast }] of Object.entries(runs)) {
-        const settings = {
-          optimizer: options === null ? optimizer : FACTORIES[optimizer](options),
-          ...(learningRate !== null && { learningRate }),
-          batchSize,
-          shuffle: false,
-        }
+        const settings = { ...options, batchSize, shuffle: false }
         const whole = startNet(backend)
         const history = whole.fitSync(x, y, { ...settings, epochs })
         agree(t, history.loss, loss, LOSSES[backend.dtype], `${kind}: losses`)
@@ -70,6 +82,48 @@ for (const { name, optimizer, options, learningRate, runs } of configurations) {
     }),
   )
 }
+
+for (const { name, optimizer, options, learningRate, runs } of configurations) {
+  const spec = options === null ? optimizer : FACTORIES[optimizer](options)
+  follows(name, { optimizer: spec, ...(learningRate !== null && { learningRate }) }, runs)
+}
+
+for (const { name, fit, runs } of clipped)
+  follows(name, { optimizer: sgd({ momentum: 0.9 }), learningRate: 0.1, ...fit }, runs)
+
+t.test('gradientNorm is that before clipping', (t) =>
+  onEachBackend(t, (t, backend) => {
+    const free = startNet(backend).fitSync(x, y, { epochs: 1 })
+    const net = startNet(backend)
+    const clipped = net.fitSync(x, y, { epochs: 1, clipNorm: 1e-3, clipValue: 1e-4 })
+    t.same(clipped.gradientNorm, free.gradientNorm)
+    t.same(clipped.loss, free.loss)
+    const [before, after] = [flatStored(start), flat(net.weights())]
+    const moved = Math.sqrt(before.reduce((sum, w, i) => sum + (w - after[i]) ** 2, 0))
+    t.ok(moved > 0 && moved <= 0.01 * 1e-3, `a step of ${moved}`)
+    t.ok(Math.max(...before.map((w, i) => Math.abs(w - after[i]))) <= 0.01 * 1.0001e-4 + 2 ** -24)
+  }),
+)
+
+t.test('accumulated batches are one larger batch', (t) =>
+  onEachBackend(t, (t, backend) => {
+    // 20 rows in batches of 3, three of them a step: 9, 9 and the 2 that are left.
+    for (const loss of [undefined, crossEntropy({ reduction: 'sum' })]) {
+      const run = (options: FitOptions) => {
+        const layers = [dense(7, 'tanh'), dropout(0.3), dense(4, 'silu'), dense(3, 'softmax')]
+        const net = new FNN({ inputs: 5, layers, loss: loss ?? 'crossEntropy', seed: 5, l2: 0.1, ...backend.options })
+        net.setWeights(start)
+        const history = net.fitSync(x, y, { epochs: 4, optimizer: adam(), learningRate: 0.01, ...options })
+        return { loss: history.loss, weights: flat(net.weights()), steps: history.steps }
+      }
+      const [parts, whole] = [run({ batchSize: 3, accumulate: 3 }), run({ batchSize: 9 })]
+      t.equal(parts.steps, 12)
+      agree(t, parts.loss, whole.loss, LOSSES[backend.dtype], 'losses')
+      agree(t, parts.weights, whole.weights, WEIGHTS[backend.dtype], 'weights')
+      t.strictNotSame(parts.weights, run({ batchSize: 3 }).weights)
+    }
+  }),
+)
 
 t.test('the rate: fit’s, else the factory’s, else the default', (t) =>
   onEachBackend(t, (t, backend) => {

@@ -210,6 +210,21 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
+  clipNorm({ g, n, most }, memory) {
+    const vg = memory.view(g, n)
+    return ({ gradientNorm }) => {
+      const c = Math.min(1, most / (gradientNorm + CLIP_EPSILON))
+      if (c < 1) for (let i = 0; i < n; i++) vg[i] *= c
+    }
+  },
+
+  clipValue({ g, n, most }, memory) {
+    const vg = memory.view(g, n)
+    return () => {
+      for (let i = 0; i < n; i++) vg[i] = within(most, vg[i])
+    }
+  },
+
   coupleDecay({ w, g, n, lambda }, memory) {
     const [vw, vg] = [memory.view(w, n), memory.view(g, n)]
     return () => {
@@ -337,6 +352,9 @@ function sumOfSquares(values: Floats): number {
   for (let i = 0; i < values.length; i++) sum += values[i] * values[i]
   return sum
 }
+
+/** As PyTorch's clip_grad_norm_ has it. */
+const CLIP_EPSILON = 1e-6
 
 function rowOf<R>(table: ReadonlyMap<string, R>, name: string | undefined): R {
   const row = name === undefined ? undefined : table.get(name)

@@ -111,7 +111,7 @@ export function amend(exam: Exam, { model = {}, fit = {} }: Change): Exam {
     settings: {
       ...settings,
       optimizer,
-      learningRate: fit.learningRate ?? settings.learningRate,
+      learningRate: typeof fit.learningRate === 'number' ? fit.learningRate : settings.learningRate,
       epochs: fit.epochs ?? settings.epochs,
       batchSize: fit.batchSize ?? settings.batchSize,
     },

@@ -410,7 +410,7 @@ function onCopy<T>(
   use: (trial: Trial) => T,
 ): T {
   const copy = network.copy({ layers })
-  const engine: Engine = copy.trainer(optimizer, batch, table.targets, { isAsync: true })
+  const engine: Engine = copy.trainer({ optimizer }, batch, table.targets, true)
   const data = engine.bind(table)
   const slice = (rows: Uint32Array | null, size: number, rates: Float64Array, made: number) => ({
     ...evaluation(data, 'train'),

@@ -1,8 +1,8 @@
 /**
  * The ledger: what each step of a run did to the objective, kept while the run goes on and changing no bit of it.
  *
- * Two books. Where a step's own pass is the objective's, that is a full batch without dropout, training computes all that
- * an entry needs, and every step has one. Else the objective and its gradient are taken aside, on at most 1,024 rows
+ * Two books. Where a step's own pass is the objective's, that is a full batch without dropout, and its gradient is not
+ * clipped, training computes all that an entry needs, and every step has one. Else the objective and its gradient are taken aside, on at most 1,024 rows
  * drawn by the seed, with what the step was made of; that costs several steps, so it is done on a grid as wide as that
  * price asks for. `'all'` does it, and looks closer, at every step.
  */
@@ -19,7 +19,7 @@ import { RISE } from './limits'
 import { Replay } from './replay'
 import { sampleTable } from './sample'
 import { bestFraction, runOn, Survey } from './survey'
-import { firstOrder, type Slopes, slopesOfParts, slopesOfSums } from './terms'
+import { clip, firstOrder, type Slopes, slopesOfParts, slopesOfSums } from './terms'
 
 /** Rows of the objective where the step's own pass is not it. */
 const SAMPLE_ROWS = 1024
@@ -38,9 +38,10 @@ export interface LedgeredRun extends SliceSource {
 
 /** Keeps the ledger of a run in its recorder. */
 export function ledgerWatch(run: LedgeredRun): Watch {
-  const { optimizer, ledger } = run.settings
+  const { optimizer, ledger, clipNorm, clipValue } = run.settings
   const form = optimizerRow(optimizer).form(optimizer.settings)
-  const isWhole = ledger === true && run.batch === run.table.rows && trainsObjective(run)
+  const isClipped = clipNorm !== null || clipValue !== null
+  const isWhole = ledger === true && run.batch === run.table.rows && trainsObjective(run) && !isClipped
   const book = isWhole && form ? new WholeBook(run, form) : new SampledBook(run, form)
   run.recorder.ledger = book
   return book
@@ -56,11 +57,11 @@ function trainsObjective({ network, table }: LedgeredRun): boolean {
 
 // ---------------------------------------------------------------------------------------------------- every step
 
-/** Reports of consecutive steps at one rate, as they came. */
+/** Reports of consecutive steps, as they came, and a rate for each step. */
 interface Stretch {
   readonly first: number
   readonly report: Report
-  readonly learningRate: number
+  readonly rates: Float64Array
 }
 
 /** A full batch without masks: a step's change is the next step's loss less its own. */
@@ -82,9 +83,9 @@ class WholeBook implements Watch, Ledger {
     return Number.POSITIVE_INFINITY
   }
 
-  hear(first: number, report: Report, learningRate: number): void {
-    if (report.loss.length > 0) this.#stretches.push({ first, report, learningRate })
-    this.#replay.hear(first, report.steps, learningRate)
+  hear(first: number, report: Report, rates: Float64Array): void {
+    if (report.loss.length > 0) this.#stretches.push({ first, report, rates })
+    this.#replay.hear(first, report.steps, rates)
   }
 
   /** Where the last step led is not known yet, unless it was to where no further one could be made. */
@@ -125,11 +126,11 @@ class WholeBook implements Watch, Ledger {
       penalty.push(this.#last.penalty)
     }
     const entries: Entry[] = []
-    for (const { first, report, learningRate } of this.#stretches)
+    for (const { first, report, rates } of this.#stretches)
       for (let i = 0; i < report.steps && entries.length + 1 < loss.length; i++) {
         const t = entries.length
         const step = first + i
-        const pacing = { k: firstStep + step + 1, learningRate }
+        const pacing = { k: firstStep + step + 1, learningRate: rates[i] }
         const sums =
           report.sums.length > 0 ? report.sums.subarray(4 * i, 4 * i + 4) : [report.gradientNorm[i] ** 2, 0, 0, 0]
         entries.push(
@@ -203,9 +204,9 @@ class SampledBook implements Watch, Ledger {
     return this.#grid.next(from)
   }
 
-  hear(first: number, { steps, milliseconds }: Report, learningRate: number): void {
+  hear(first: number, { steps, milliseconds }: Report, rates: Float64Array): void {
     this.#grid.learn(steps, milliseconds)
-    this.#replay.hear(first, steps, learningRate)
+    this.#replay.hear(first, steps, rates)
   }
 
   *before(_step: number, slice: Slice<Bound>): Loop<void> {
@@ -248,7 +249,8 @@ class SampledBook implements Watch, Ledger {
       const curvature = isClose ? 0.5 * (yield* survey.bend(way.subarray(0, length))) : 0
       const after = yield* survey.objective(moved)
       const [before, state] = [begun.state, engine.read(engine.plan.state)]
-      const parts = { way, objective: at.gradient, batch, used, weights, before, after: state }
+      const clipped = clip(used, settings)
+      const parts = { way, objective: at.gradient, batch, used, clipped, weights, before, after: state }
       const slopes = slopesOfParts(this.#form, { k: firstStep + step + 1, learningRate }, parts)
       const epoch = Math.floor(step / this.#stepsPerEpoch) + 1
       const entry = entryOf({ at: { step, epoch, rows: survey.rows }, before: at, after, slopes })

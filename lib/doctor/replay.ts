@@ -4,7 +4,7 @@
  * it; it is done when somebody asks.
  */
 import type { Bound, Engine } from '../backends/backend'
-import type { Network } from '../network'
+import { type Network, updateOf } from '../network'
 import type { Floats, Table } from '../plan/plan'
 import { drive } from '../train/drive'
 import type { Loop } from '../train/job'
@@ -20,11 +20,11 @@ export interface Replayed extends SliceSource {
   readonly table: Table
 }
 
-/** Steps of a run that were made at one rate. */
+/** Consecutive steps of a run, and a rate for each. */
 interface Stretch {
   readonly first: number
   readonly steps: number
-  readonly learningRate: number
+  readonly rates: Float64Array
 }
 
 /** Steps in a slice, at most. */
@@ -45,15 +45,17 @@ export class Replay {
     this.#state = engine.read(engine.plan.state)
   }
 
-  hear(first: number, steps: number, learningRate: number): void {
-    if (steps > 0) this.#stretches.push({ first, steps, learningRate })
+  hear(first: number, steps: number, rates: Float64Array): void {
+    if (steps > 0) this.#stretches.push({ first, steps, rates })
   }
 
   /** Looks closer at entries, in the order of their steps. @param sample the rows of their objective, bound */
   async examine(entries: readonly Entry[], sample: Bound): Promise<void> {
     const { network, table, batch, settings } = this.#run
     const copy = network.copy()
-    const engine = copy.trainer(settings.optimizer, batch, table.targets, { isAsync: true })
+    // In chunks of as many rows, so that it makes the same bits.
+    const rows = settings.batchSize === 'full' ? batch : Math.min(settings.batchSize, batch)
+    const engine = copy.trainer(updateOf(settings, false), batch, table.targets, true, rows)
     const survey = new Survey(network.surveyor(sample.rows, table.targets), sample)
     engine.write(engine.plan.parameters, this.#parameters)
     engine.write(engine.plan.state, this.#state)
@@ -79,10 +81,10 @@ export class Replay {
 
   *#advance(engine: Engine, from: number, to: number): Loop<void> {
     const perEpoch = Math.ceil(this.#run.table.rows / this.#run.batch)
-    for (const { first, steps, learningRate } of this.#stretches)
+    for (const { first, steps, rates } of this.#stretches)
       for (let at = Math.max(from, first); at < Math.min(to, first + steps); ) {
         const count = Math.min(MOST_STEPS, Math.min(to, first + steps) - at)
-        yield* runOn(engine, sliceOf(this.#run, at, count, perEpoch, learningRate, false))
+        yield* runOn(engine, sliceOf(this.#run, at, perEpoch, rates.slice(at - first, at - first + count), false))
         at += count
       }
   }

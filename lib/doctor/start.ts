@@ -30,7 +30,7 @@ interface Beginning {
   readonly network: Network
   /** Rows of the first batch. */
   readonly batch: number
-  readonly settings: Pick<FitSettings, 'optimizer'>
+  readonly settings: Pick<FitSettings, 'optimizer' | 'clipNorm'>
   /** The seed that drew the weights; null where they were set or trained. */
   readonly drawnBy: number | null
   readonly recorder: Recorder
@@ -67,11 +67,13 @@ function measureStart(step: FirstStep): Pick<Start, 'rows' | 'layers'> {
   const rows = Math.min(batch, plan.capacity, Math.max(LEAST_ROWS, Math.floor(MOST_VALUES / units)))
   const activity = readActivity(engine, plan.programs.train as Program, network, rows)
   const isMade = report.steps > 0
+  const { clipNorm } = step.settings
+  const clipped = isMade && clipNorm !== null ? Math.min(1, clipNorm / report.gradientNorm[0]) : 1
   const layers = parts.map((part, layer): LayerStart => {
     const own = part.tensors.filter((tensor) => network.layout.trained.includes(tensor))
     const norms = own.map((tensor) => measureTensor(step, tensor, isMade))
     const { saturated = null, dead = null } = activity.find((other) => other.layer === layer) ?? {}
-    const gradientNorm = Math.sqrt(norms.reduce((sum, { gradient }) => sum + gradient, 0))
+    const gradientNorm = Math.sqrt(norms.reduce((sum, { gradient }) => sum + gradient, 0)) / clipped
     const weights = norms.at(own.findIndex(({ spec }) => spec.name === 'weights'))
     const updateRatio = weights && isMade ? Math.sqrt(weights.update / weights.weight) : 0
     return { layer, activation: activationOf(part), saturated, dead, gradientNorm, updateRatio }

@@ -2,9 +2,9 @@
  * A step taken apart: what each part of it does to the objective along its slope, g the objective's gradient.
  *
  *     Δθ = −η·P⁻¹(c·(ĝ + λθ) + a·m) − ημθ                        the form of the optimizer's row (lib/step-form.ts)
- *     gᵀΔθ = descent + noise + dropout + momentum + decay
+ *     gᵀΔθ = descent + noise + dropout + clipping + momentum + decay
  *
- * ĝ is the gradient that the step used, g_B that of the same rows without masks. What is left of the change, ΔL − gᵀΔθ,
+ * ĝ is the gradient that the step used, g_M that before it was clipped, g_B that of the same rows without masks. What is left of the change, ΔL − gᵀΔθ,
  * is the integral ∫₀¹ (1−s)·ΔθᵀH(θ+sΔθ)Δθ ds: Taylor with its remainder, nothing cut off.
  */
 import type { Floats } from '../plan/plan'
@@ -40,10 +40,11 @@ export function slopesOfSums(form: StepForm, { k, learningRate }: Pacing, sums: 
 export interface Parts {
   /** Δθ. */
   readonly way: Floats
-  /** g, g_B and ĝ. */
+  /** g, g_B, g_M and ĝ. */
   readonly objective: Floats
   readonly batch: Floats
   readonly used: Floats
+  readonly clipped: Floats
   readonly weights: Floats
   /** The optimizer's state before the step and after it. */
   readonly before: Floats
@@ -52,26 +53,37 @@ export interface Parts {
 
 /** From all that a step was made of. Where it has no form, all that the slope tells is put down to descent. */
 export function slopesOfParts(form: StepForm | null, pacing: Pacing, parts: Parts): Slopes {
-  const { objective: g, batch, used, weights, before, after, way } = parts
+  const { objective: g, batch, used, clipped, weights, before, after, way } = parts
   if (form === null) return { descent: dot(g, way), noise: 0, dropout: 0, momentum: 0, decay: 0, clipping: 0 }
   const { memory, preconditioner: P } = form
   const n = g.length
   const divisorOf = P && divisor(P, pacing.k)
   const uAt = P ? dividing(P) * n : 0
   const mAt = memory ? memory.state * n : 0
-  let [gg, noise, dropout, gm, gw, plain] = [0, 0, 0, 0, 0, 0]
+  let [gg, noise, dropout, clipping, gm, gw, plain] = [0, 0, 0, 0, 0, 0, 0]
   for (let i = 0; i < n; i++) {
     const scaled = divisorOf ? g[i] / divisorOf(after[uAt + i]) : g[i]
     gg += scaled * g[i]
     noise += scaled * (batch[i] - g[i])
     dropout += scaled * (used[i] - batch[i])
+    clipping += scaled * (clipped[i] - used[i])
     if (memory) gm += scaled * before[mAt + i]
     gw += scaled * weights[i]
     plain += g[i] * weights[i]
   }
   const slope = -pacing.learningRate * form.gradient(pacing.k)
   const rest = slopesOfSums(form, pacing, [gg, gm, gw, plain])
-  return { ...rest, noise: times(slope, noise), dropout: times(slope, dropout) }
+  return { ...rest, noise: times(slope, noise), dropout: times(slope, dropout), clipping: times(slope, clipping) }
+}
+
+/** A gradient as `clipNorm` and `clipValue` of the plan leave it. */
+export function clip(
+  g: Floats,
+  { clipNorm, clipValue }: { clipNorm: number | null; clipValue: number | null },
+): Floats {
+  const c = clipNorm === null ? 1 : Math.min(1, clipNorm / (Math.sqrt(dot(g, g)) + 1e-6))
+  const most = clipValue ?? Number.POSITIVE_INFINITY
+  return c === 1 && clipValue === null ? g : g.map((entry) => Math.min(most, Math.max(-most, c * entry)))
 }
 
 /** gᵀΔθ. */

@@ -33,6 +33,9 @@ export interface CompileOptions {
   readonly programs: readonly ProgramName[]
   /** Needed by `update`; without one, `train` goes as far as its gradient. */
   readonly optimizer?: OptimizerSpec
+  /** Longest norm, and largest entry, of the gradient that `train` gives its optimizer. @default none */
+  readonly clipNorm?: number | null
+  readonly clipValue?: number | null
   /**
    * `curvature` goes on from what the last `linearize` left in the workspace, and so is right only if a chunk holds all
    * rows and the parameters are where they were; else it makes the pass anew. @default false
@@ -302,7 +305,7 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
 
   train(site, to) {
     emitPass(site, to, site.gradients)
-    const step = [...penalties(site, site.gradients), guard(site), ...account(site)]
+    const step = [...penalties(site, site.gradients), guard(site), ...clip(site), ...account(site)]
     if (site.options.optimizer) step.push(...update(site), ...to.afterwards)
     return { chunk: to.instructions, step }
   },
@@ -359,6 +362,14 @@ function penaltyCurvature(site: Site): Instruction[] {
 
 function guard({ gradients, layout }: Site): Instruction {
   return { op: 'guard', g: gradients.at, n: layout.trainable.length }
+}
+
+function clip({ gradients: { at: g }, layout, options: { clipNorm, clipValue } }: Site): Instruction[] {
+  const n = layout.trainable.length
+  const list: Instruction[] = []
+  if (typeof clipNorm === 'number') list.push({ op: 'clipNorm', g, n, most: clipNorm })
+  if (typeof clipValue === 'number') list.push({ op: 'clipValue', g, n, most: clipValue })
+  return list
 }
 
 /** What the update is made of, where it is more than the gradient: its norm the guard knows. */

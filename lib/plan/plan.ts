@@ -197,6 +197,12 @@ export const OPS = {
       'sums = Σg²/P, Σg·m/P, Σg·w/P, Σg·w;  P = v −1 ? 1 : √(u/(corrected ? 1−decay^k : 1) + initial) + ε, ' +
       'u = max(most, decay·v + share·(g + coupled·w)²)   (k = step + 1; w −1, m −1, most −1: 0)',
   },
+  clipNorm: {
+    scope: 'step',
+    operands: ['g', 'n', 'most'],
+    synopsis: 'g ·= min(1, most/(gradientNorm + 1e-6)), gradientNorm as guard has found it',
+  },
+  clipValue: { scope: 'step', operands: ['g', 'n', 'most'], synopsis: 'g = min(most, max(−most, g))' },
   coupleDecay: { scope: 'step', operands: ['w', 'g', 'n', 'lambda'], synopsis: 'g += lambda·w' },
   momentum: {
     scope: 'step',

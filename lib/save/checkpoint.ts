@@ -68,8 +68,8 @@ export function readCheckpoint(path: string): Checkpoint {
 
 function encodeRun({ snapshot, ...description }: SavedRun): Contents {
   const tensors = new Map<string, StoredTensor>()
-  const { epochs, ...rest } = snapshot
-  const value = lift({ ...rest, epochs: columnsOf(epochs) }, PREFIX, tensors)
+  const { epochs, earlier, ...rest } = snapshot
+  const value = lift({ ...rest, epochs: columnsOf(epochs), earlier: columnsOf(earlier) }, PREFIX, tensors)
   return { tensors, metadata: { [KEY]: JSON.stringify({ format: FORMAT, snapshot: value, ...description }) } }
 }
 
@@ -89,9 +89,9 @@ function parse(text: string, tensors: Contents['tensors']): SavedRun | null {
   try {
     const { format, snapshot, fit, data } = JSON.parse(text) as Record<string, unknown>
     const value = lower(snapshot, tensors)
-    if (format !== FORMAT || !isRecord(value) || !isRecord(value.epochs) || !isRecord(fit) || !isRecord(data))
-      return null
-    const whole = { ...value, epochs: epochsOf(value.epochs) }
+    if (format !== FORMAT || !isRecord(value) || !isRecord(fit) || !isRecord(data)) return null
+    if (!isRecord(value.epochs) || !isRecord(value.earlier)) return null
+    const whole = { ...value, epochs: epochsOf(value.epochs), earlier: epochsOf(value.earlier) }
     return isSnapshot(whole) ? { snapshot: whole, fit, data } : null
   } catch {
     return null
@@ -102,7 +102,7 @@ function parse(text: string, tensors: Contents['tensors']): SavedRun | null {
 function isSnapshot(value: Record<string, unknown>): value is Record<string, unknown> & RunState {
   const { open, state, best, start } = value
   const counts = [value.steps, value.firstStep, value.firstEpoch, value.since, isRecord(open) ? open.rows : null]
-  const numbers = [value.loss, value.learningRate, value.seconds, ...Object.values(isRecord(open) ? open : {})]
+  const numbers = [value.loss, value.learningRate ?? 0, value.seconds, ...Object.values(isRecord(open) ? open : {})]
   return (
     counts.every((count) => Number.isSafeInteger(count) && (count as number) >= 0) &&
     numbers.every((number) => typeof number === 'number') &&

@@ -21,7 +21,7 @@ export interface Moment {
   readonly loss: number
   /** All epochs ended, the last one last. */
   readonly history: readonly Epoch[]
-  /** Rate of the steps to come; may be set, to a number ≥ 0. */
+  /** Rate of the next step; may be set, to a number ≥ 0, which then stays: a schedule is over from there. */
   learningRate: number
   /** A copy of the parameters, as `net.weights()` returns them. */
   weights(): ReturnType<Layers['read']>

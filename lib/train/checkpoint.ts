@@ -59,9 +59,11 @@ export interface RunState {
   readonly firstStep: number
   readonly firstEpoch: number
   readonly since: number
-  /** Objective of the last batch, and the rate of those to come. */
+  /** Epochs of the partialFits before, whose state it continues. */
+  readonly earlier: readonly Epoch[]
+  /** Objective of the last batch, and the rate that a callback has set; null while the schedule rules. */
   readonly loss: number
-  readonly learningRate: number
+  readonly learningRate: number | null
   /** Of the optimizer. */
   readonly state: Floats
   /** Weights of the best epoch, where they are kept. */

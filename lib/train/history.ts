@@ -133,8 +133,8 @@ export class EpochSum {
     return this.#rows === 0
   }
 
-  /** The epochs that end with this report. */
-  add({ loss, penalty, weight, gradientNorm }: Report, learningRate: number): Omit<Epoch, 'epoch'>[] {
+  /** The epochs that end with this report, whose steps were made at `rates`. */
+  add({ loss, penalty, weight, gradientNorm }: Report, rates: Float64Array): Omit<Epoch, 'epoch'>[] {
     const ended: Omit<Epoch, 'epoch'>[] = []
     for (let step = 0; step < loss.length; step++) {
       this.#rows += Math.min(this.batch, this.pass - this.#rows)
@@ -144,7 +144,7 @@ export class EpochSum {
       this.#loss += size * loss[step]
       this.#penalty += size * penalty[step]
       this.#gradientNorm = gradientNorm[step]
-      if (this.#rows === this.pass) ended.push(...this.end(learningRate))
+      if (this.#rows === this.pass) ended.push(...this.end(rates[step]))
     }
     return ended
   }

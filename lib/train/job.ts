@@ -6,7 +6,7 @@ import type { Bound, Engine } from '../backends/backend'
 import type { Floats, Report, Slice } from '../plan/plan'
 import type { Layers } from './callbacks'
 import type { Keeper, RunState } from './checkpoint'
-import type { Status } from './history'
+import type { Epoch, Status } from './history'
 import type { FitSettings } from './options'
 import type { ProgressLine } from './progress'
 
@@ -24,6 +24,8 @@ export interface Job {
   readonly firstEpoch: number
   /** Epochs trained before the optimizer's state began. */
   readonly since: number
+  /** Epochs recorded by the partialFits whose state is continued. */
+  readonly earlier: readonly Epoch[]
   readonly validation: Validation | null
   readonly weights: { read(): Floats; write(values: Floats): void }
   /** As users see them. */
@@ -53,8 +55,8 @@ export interface Watch {
   after?(step: number, report: Report, learningRate: number): Loop<void> | undefined
   /** Steps that may be under way at once, before it has heard of them. @default any number */
   readonly reach?: number
-  /** Hears every report of steps `first`, `first + 1`, … made at `learningRate`, while others may be under way. */
-  hear?(first: number, report: Report, learningRate: number): void
+  /** Hears every report of steps `first`, `first + 1`, … made at `rates`, one a step, while others may be under way. */
+  hear?(first: number, report: Report, rates: Float64Array): void
   /** After the last step, and before the weights of `keep: 'best'` are restored. */
   end?(): Loop<void> | undefined
   /** When the run is over, however it ended: lets go of what it holds. */

@@ -12,17 +12,38 @@ import { type EarlyStopping, type EarlyStoppingOptions, readEarlyStopping } from
 import { type Callback, readCallbacks } from './callbacks'
 import { type CheckpointOptions, type CheckpointSettings, readCheckpoint, readResume } from './checkpoint'
 import { type Display, readDisplay } from './progress'
+import {
+  type LearningRate,
+  monitorsValidation,
+  type RateFunction,
+  rateOf,
+  readSchedule,
+  type ScheduleSpec,
+} from './schedules'
 
 /** Options of `fit`, `fitSync` and `partialFit`. `X` and `Y` are the kinds of data the model takes. */
 export interface FitOptions<X = Inputs, Y = Targets> {
   /** Passes over the data; a positive integer. @default 100 */
   epochs?: number
-  /** ≥ 0. @default the optimizer factory's, else 0.01 for sgd and rmsprop, 0.001 for the adam family */
-  learningRate?: number
+  /**
+   * ≥ 0; or a schedule: cosine({ … }), warmup({ … }), …; or a pure function of the step, from 0, which is also given
+   * { step, epoch, steps, epochs }. What they count begins with the optimizer's state: `partialFit` goes on with it.
+   * @default the optimizer factory's, else its own: 0.01 for sgd and rmsprop, 0.001 for the adam family
+   */
+  learningRate?: LearningRate
   /** A name, or sgd({ … }), adam({ … }), … @default 'sgd' */
   optimizer?: OptimizerName | OptimizerSpec
   /** Rows a step: a positive integer or 'full'. @default 'full' */
   batchSize?: number | 'full'
+  /**
+   * Batches whose gradient makes one step: the gradient of all their rows, as one batch of them has it, in the memory of
+   * one. What is left at an epoch's end makes a step of its own. @default 1
+   */
+  accumulate?: number
+  /** Shortens a gradient whose norm, all parameters together, is longer; > 0. `gradientNorm` is that before. @default none */
+  clipNorm?: number
+  /** Bounds each entry of the gradient to ± this, after clipNorm; > 0. @default none */
+  clipValue?: number
   /** A new order each epoch, decided by the seed; no effect on a full batch. @default true */
   shuffle?: boolean
   /** true draws the loss in the terminal at the end; a path writes it (.svg, .png, .html). @default false */
@@ -80,6 +101,9 @@ const NAMES: readonly (keyof FitOptions)[] = [
   'learningRate',
   'optimizer',
   'batchSize',
+  'accumulate',
+  'clipNorm',
+  'clipValue',
   'shuffle',
   'plot',
   'dispLoss',
@@ -102,9 +126,14 @@ const NAMES: readonly (keyof FitOptions)[] = [
 /** Options with nothing left to ask. */
 export interface FitSettings extends Display {
   readonly epochs: number
+  /** Where the schedule begins, or its peak; of a function, the optimizer's own. */
   readonly learningRate: number
+  readonly schedule: ScheduleSpec | RateFunction
   readonly optimizer: OptimizerSpec
   readonly batchSize: number | 'full'
+  readonly accumulate: number
+  readonly clipNorm: number | null
+  readonly clipValue: number | null
   readonly shuffle: boolean
   readonly plot: boolean | string
   readonly validation: number | { readonly x: unknown; readonly y: unknown; readonly sampleWeight?: unknown } | null
@@ -145,6 +174,9 @@ export function readFitOptions(options: unknown): FitSettings {
     learningRate,
     optimizer = 'sgd',
     batchSize = 'full',
+    accumulate = 1,
+    clipNorm,
+    clipValue,
     shuffle = true,
     plot = false,
     dispLoss,
@@ -163,18 +195,33 @@ export function readFitOptions(options: unknown): FitSettings {
     resume,
     callbacks,
   } = options as FitOptions
-  const measured = readFitMetrics(metrics, readValidation(validation) !== null)
   const spec = readOptimizer(optimizer)
-  const rate = learningRate === undefined ? (spec.learningRate ?? optimizerRow(spec).learningRate) : learningRate
+  const own = spec.learningRate ?? optimizerRow(spec).learningRate
+  const schedule =
+    typeof learningRate === 'function' ? learningRate : readSchedule(learningRate === undefined ? own : learningRate)
+  const held = readValidation(validation)
+  const measured = readFitMetrics(metrics, held !== null)
+  if (typeof schedule !== 'function' && held === null && monitorsValidation(schedule))
+    throw new DownhillError(
+      'ERR_OPTION',
+      'Expected validation for a plateau that monitors valLoss; give validation, or monitor loss.',
+    )
+  const size = readBatchSize(batchSize)
+  if (checkNumber(accumulate, RANGES.count, 'accumulate') > 1 && size === 'full')
+    throw new DownhillError('ERR_OPTION', 'Expected a batchSize for accumulate; a full batch is all rows already.')
   return {
     epochs: checkNumber(epochs, RANGES.count, 'epochs'),
-    learningRate: checkNumber(rate, RANGES.notNegative, 'learningRate'),
+    learningRate: typeof schedule === 'function' ? own : rateOf(schedule, own),
+    schedule,
     optimizer: spec,
-    batchSize: readBatchSize(batchSize),
+    batchSize: size,
+    accumulate,
+    clipNorm: readBound(clipNorm, 'clipNorm'),
+    clipValue: readBound(clipValue, 'clipValue'),
     shuffle: checkBoolean(shuffle, 'shuffle'),
     plot: typeof plot === 'string' ? plot : checkBoolean(plot, 'plot'),
     ...readDisplay(verbose, progress, dispLoss),
-    validation: readValidation(validation),
+    validation: held,
     sampleWeight,
     classWeight: checkClassWeights(classWeight),
     metrics: measured,
@@ -187,6 +234,10 @@ export function readFitOptions(options: unknown): FitSettings {
     resume: readResume(resume),
     callbacks: readCallbacks(callbacks),
   }
+}
+
+function readBound(value: unknown, name: string): number | null {
+  return value === undefined || value === null ? null : checkNumber(value, RANGES.positive, name)
 }
 
 function readBatchSize(value: unknown): number | 'full' {

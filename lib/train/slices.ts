@@ -58,15 +58,15 @@ export function evaluation(data: Bound, program: ProgramName = 'evaluate'): Slic
 /** What decides the slices of a run. */
 export type SliceSource = Pick<Job, 'settings' | 'data' | 'batch' | 'seed' | 'firstStep' | 'firstEpoch' | 'since'>
 
-/** Steps `from` … `from + steps` of the run; whole epochs, or within one. */
+/** Steps `from`, `from + 1`, … of the run, one for each rate; whole epochs, or within one. */
 export function sliceOf(
   job: SliceSource,
   from: number,
-  steps: number,
   stepsPerEpoch: number,
-  rate: number,
+  learningRate: Float64Array,
   follows: boolean,
 ): Slice<Bound> {
+  const steps = learningRate.length
   const { data, batch, seed, since } = job
   const first = Math.floor(from / stepsPerEpoch)
   const start = (from % stepsPerEpoch) * batch
@@ -79,7 +79,7 @@ export function sliceOf(
     batch,
     start,
     steps,
-    learningRate: new Float64Array(steps).fill(rate),
+    learningRate,
     step: job.firstStep + from,
     seed: mix32(seed + since),
     follows,

@@ -25,7 +25,10 @@ export interface LayerStart {
   readonly saturated: number | null
   /** Share of units that pass none on any of the rows (relu: y = 0); null as above. */
   readonly dead: number | null
-  /** Norm of the first gradient, weights and bias together; NaN where the update does not tell it (lion). */
+  /**
+   * Norm of the first gradient, weights and bias together, before clipNorm and after clipValue; NaN where the update does
+   * not tell it (lion).
+   */
   readonly gradientNorm: number
   /** ‖Δw‖ / ‖w‖ of the weights in the first step; about 1e-3 is usual. Infinity from zero weights; 0 where no step was made. */
   readonly updateRatio: number

@@ -13,6 +13,7 @@ import { type Epoch, EpochSum, type Recorder } from './history'
 import type { Job, Loop, Orders, Outcome, Validation, Watch } from './job'
 import type { FitSettings } from './options'
 import { display } from './progress'
+import { Rates } from './rates'
 import { evaluation, mostEpochs, Pace, sliceOf } from './slices'
 
 export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Outcome> {
@@ -25,17 +26,24 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       ? null
       : new Best(settings, job.batch === data.rows, job.weights, resumed?.best, recorder.epochs)
   const isBatchWatched = listens(callbacks, 'onBatchEnd')
+  const rates = new Rates(job, stepsPerEpoch, recorder.epochs)
   const isEpochWatched =
-    best !== null || validation !== null || listens(callbacks, 'onEpochBegin') || listens(callbacks, 'onEpochEnd')
+    best !== null ||
+    validation !== null ||
+    rates.isWaiting ||
+    listens(callbacks, 'onEpochBegin') ||
+    listens(callbacks, 'onEpochEnd')
   const isWatched = isBatchWatched || isEpochWatched
 
   const sum = new EpochSum(data.rows, job.batch, resumed?.open)
   const pace = new Pace(isBatchWatched ? 1 : stepsPerEpoch, isWatched ? 1 : mostEpochs(data.rows))
   const timetable = settings.checkpoint && new Timetable(settings.checkpoint, stepsPerEpoch, recorder.steps)
   recorder.best = best?.epoch ?? null
-  let learningRate = resumed?.learningRate ?? settings.learningRate
   let planned = recorder.steps
   let inFlight = 0
+  /** Those of the slices in flight, and of the last step collected. */
+  const paced: Float64Array[] = []
+  let learningRate = planned > 0 ? rates.at(planned - 1) : Number.NaN
   let watched: number | null = null
   const reach = Math.min(...job.watches.map((watch) => watch.reach ?? Number.POSITIVE_INFINITY))
   let loss = resumed?.loss ?? Number.NaN
@@ -44,10 +52,10 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       return loss
     },
     get learningRate() {
-      return learningRate
+      return rates.at(planned)
     },
     set learningRate(value: number) {
-      learningRate = value
+      rates.set = value
     },
     layers: job.layers,
     stop() {
@@ -67,7 +75,8 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     firstEpoch: job.firstEpoch,
     since: job.since,
     loss,
-    learningRate,
+    learningRate: rates.set,
+    earlier: job.earlier,
     parameters: job.weights.read(),
     state: job.state(),
     best: best?.kept ?? null,
@@ -105,25 +114,28 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       const most = Math.min(until, watched === null ? next : planned + 1) - planned
       const steps = Math.min(pace.steps, whole, most)
       if (steps === 0) break
-      const slice = sliceOf(job, planned, steps, stepsPerEpoch, learningRate, inFlight > 0)
+      const slice = sliceOf(job, planned, stepsPerEpoch, rates.of(planned, steps), inFlight > 0)
       if (watched !== null) for (const watch of watchesAt(job, watched)) yield* watch.before?.(watched, slice) ?? []
       yield { submit: slice }
+      paced.push(slice.learningRate)
       planned += steps
     }
     if (inFlight === 0) continue
     const report = (yield { collect: true }) as Report
     inFlight--
     pace.learn(report)
+    const taken = paced.shift() as Float64Array
+    learningRate = taken[report.loss.length - 1] ?? learningRate
     const first = recorder.steps
     recorder.steps += report.steps
-    for (const watch of job.watches) watch.hear?.(first, report, learningRate)
+    for (const watch of job.watches) watch.hear?.(first, report, taken)
     if (watched !== null) {
       for (const watch of watchesAt(job, watched)) yield* watch.after?.(watched, report, learningRate) ?? []
       watched = null
     }
     loss = report.loss[report.loss.length - 1] ?? loss
 
-    const epochs = sum.add(report, learningRate)
+    const epochs = sum.add(report, taken)
     if (isBatchWatched && report.steps > 0) yield* tell(callbacks, 'onBatchEnd', moment)
     for (const epoch of epochs) {
       const isRefused = report.stopped === 'nonFinite' && epoch === epochs[epochs.length - 1]
@@ -133,6 +145,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       const last = recorder.epochs[recorder.epochs.length - 1]
       best?.endEpoch(last)
       recorder.best = best?.epoch ?? null
+      rates.hear(last)
       display(last, settings, settings.epochs)
       yield* tell(callbacks, 'onEpochEnd', moment)
     }

@@ -177,7 +177,7 @@ function broadcastGradient(site: Site): Plain {
 /** Losses of a run that walks up instead of down. */
 function ascent(site: Site): number[] {
   const copy = like(site, (layer) => layer)
-  const rate = site.fit.learningRate ?? 0.01
+  const rate = typeof site.fit.learningRate === 'number' ? site.fit.learningRate : 0.01
   return Array.from({ length: 6 }, () => {
     const { loss, layers } = copy.gradients(site.data.x, targetsOf(site.data))
     const moved = copy.weights().map(({ weights, bias }, l) => ({
