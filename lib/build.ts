@@ -4,7 +4,7 @@
 import { ACTIVATIONS, type ActivationName } from './activations'
 import { type Coding, checkKnown, type Known, type Task } from './data/targets'
 import { DownhillError } from './errors'
-import { dense, type LayerSpec, outputActivation, unitsOf } from './layers'
+import { dense, type LayerSpec, layerRow, outputActivation, unitsOf } from './layers'
 import {
   formOf,
   LOSS_KERNELS,
@@ -15,8 +15,9 @@ import {
   placeLoss,
   readLoss,
 } from './losses'
+import type { OptimizerSpec } from './optimizers'
 import type { Config } from './options'
-import { type Model, outputsOf } from './plan/layout'
+import { layOut, type Model, outputsOf } from './plan/layout'
 import type { Floats, Table } from './plan/plan'
 
 /** What a task needs at the output where nothing else was asked for. */
@@ -141,4 +142,29 @@ export function lossOf({ model, loss }: Blueprint, { y, rows, targets: T, weight
     (sum, weight, r) => sum + compute(row(outputs, r, O), row(y as Floats, r, T), null, 1, O, T, s * weight, constants),
     0,
   )
+}
+
+/**
+ * Refuses a network whose pass in training is another than at a point: masks, and statistics that training gathers.
+ * @throws ERR_OPTION
+ */
+export function refuseWavering(model: Model, { kind }: OptimizerSpec): void {
+  const found = layOut(model).layers.find(
+    ({ spec, inputs, tensors }, i) =>
+      layerRow(spec)
+        .stages(spec, inputs, i)
+        .some((stage) => stage.kind === 'mask') || tensors.some((tensor) => tensor.spec.role === 'kept'),
+  )
+  if (found)
+    throw new DownhillError(
+      'ERR_OPTION',
+      `Expected a network that is one function of its weights for ${kind} but it has ${found.spec.kind}; leave it out, or train by steps, with adam.`,
+    )
+}
+
+/** The coding of a net that has seen no y. */
+export function codingOf({ classes }: Config, task: Task, outputs: number): Coding {
+  const isOfClasses = task === 'binary' || task === 'multiclass'
+  const numbers = Array.from({ length: Math.max(2, outputs) }, (_, k) => k)
+  return { task, outputs, classes: classes ?? (isOfClasses ? numbers : null) }
 }

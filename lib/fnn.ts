@@ -6,7 +6,17 @@
  */
 import { resolve } from 'node:path'
 import type { Bound, Engine } from './backends/backend'
-import { type Blueprint, blueprint, knownOf, lossOf, outputsAsked, taskOfOptions, toProbabilities } from './build'
+import {
+  type Blueprint,
+  blueprint,
+  codingOf,
+  knownOf,
+  lossOf,
+  outputsAsked,
+  refuseWavering,
+  taskOfOptions,
+  toProbabilities,
+} from './build'
 import { type Codec, encodeInputs, encodePair, fitCodec, type Pair, restoreOutputs, splitPair } from './data/codec'
 import { type Inputs, type Matrix, notFinite, readFeatures } from './data/matrix'
 import {
@@ -19,7 +29,6 @@ import {
   readPair,
   readTargets,
   type Targets,
-  type Task,
 } from './data/targets'
 import { readWeights, type SampleWeights, weighClasses } from './data/weights'
 import { isAscent } from './doctor/ascent'
@@ -44,7 +53,7 @@ import { lossRow } from './losses'
 import { type Metric, type MetricOption, type MetricValue, metricsOf, readMetrics } from './metrics'
 import { checkNumber, RANGES } from './names'
 import { checkTraining, firstNonFinite, Network, updateOf } from './network'
-import { type OptimizerSpec, readOptimizer } from './optimizers'
+import { type OptimizerSpec, optimizerRow, readOptimizer } from './optimizers'
 import { type Config, type ModelOptions, readModelOptions } from './options'
 import { explainProgram } from './plan/explain'
 import type { Floats, Report, Table } from './plan/plan'
@@ -63,14 +72,15 @@ import { checkWritable, exists, readWhole, writeDurably } from './save/durable'
 import { decodeModel, encodeModel, type SavedModel } from './save/model'
 import { decodeTensors, encodeInTurns } from './save/safetensors'
 import { summarize } from './summary'
+import { Averaged } from './train/averaged'
 import { checkMonitor } from './train/best'
-import { drive, driveHere } from './train/drive'
+import { aborted, drive, driveHere } from './train/drive'
 import { type Epoch, type History, Recorder } from './train/history'
-import type { Job, Orders, Outcome, Watch } from './train/job'
+import type { Job, Orders, Outcome, Watch, Weights } from './train/job'
 import { type FitOptions, type FitSettings, readFitOptions } from './train/options'
 import { isSeen, ProgressLine } from './train/progress'
 import { Run } from './train/run'
-import { training } from './train/training'
+import { trainingOf } from './train/search'
 import { type LayerParameters, readParameters, writeParameters } from './weights'
 
 /** What `predict` returns: labels, numbers (one output), or a Matrix (many outputs; multilabel: 0 and 1). */
@@ -120,7 +130,10 @@ interface Training {
 /** What one partialFit leaves to the next. */
 interface Carried {
   readonly optimizer: OptimizerSpec
+  readonly ema: number | null
   readonly state: Floats
+  /** Those to go on from, where the model was left with their average, and has it still. */
+  readonly weights: Floats | null
   readonly steps: number
   /** Epochs trained before the state began; tells the masks of two runs apart. */
   readonly since: number
@@ -134,8 +147,10 @@ type FitCall = 'fit' | 'partialFit' | 'fitSync'
 interface Prepared {
   readonly job: Job
   readonly engine: Engine
+  /** Validates averaged weights. */
+  readonly judge: Engine | null
+  readonly averaged: Averaged | null
   readonly recorder: Recorder
-  readonly optimizer: OptimizerSpec
   readonly keepsState: boolean
   readonly data: readonly Bound[]
   readonly file: CheckpointFile | null
@@ -207,7 +222,7 @@ export class FNN<L extends Label = Label> {
     }
     settings.signal?.addEventListener('abort', stop) // nobody but a callback can, here
     try {
-      const outcome = driveHere(training(prepared.job, recorder, orders), prepared.engine)
+      const outcome = driveHere(trainingOf(prepared, orders), prepared.engine)
       return this.#conclude(prepared, settings, outcome)
     } finally {
       settings.signal?.removeEventListener('abort', stop)
@@ -229,7 +244,7 @@ export class FNN<L extends Label = Label> {
       this.#training = { orders, engine: prepared.engine }
       settings.signal?.addEventListener('abort', stop)
       try {
-        const outcome = await drive(training(prepared.job, recorder, orders), prepared.engine, tell)
+        const outcome = await drive(trainingOf(prepared, orders), prepared.engine, tell)
         await prepared.file?.settle()
         return this.#conclude(prepared, settings, outcome)
       } finally {
@@ -263,6 +278,7 @@ export class FNN<L extends Label = Label> {
     const rows = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
     const batch = Math.min(rows * settings.accumulate, table.rows)
     checkTraining(plans.model, batch)
+    if (optimizerRow(settings.optimizer).isSearch) refuseWavering(plans.model, settings.optimizer)
     const metrics = metricsOf(coding.task, settings.metrics)
     checkMonitor(
       settings,
@@ -280,8 +296,9 @@ export class FNN<L extends Label = Label> {
     const { network } = built
     recorder.backend = network.backendName
     const accounts = settings.ledger === true && batch === table.rows
+    const { isSearch = false } = optimizerRow(settings.optimizer)
     const engine = network.trainer(updateOf(settings, accounts), batch, table.targets, isAsync, rows)
-    const carried = keepsState && !resumed ? this.#carriedFor(settings.optimizer) : null
+    const carried = keepsState && !resumed ? this.#carriedFor(settings.optimizer, settings.ema) : null
     const snapshot = resumed?.run.snapshot ?? null
     const state = snapshot?.state ?? carried?.state
     if (resumed && state?.length !== engine.plan.state.length) {
@@ -293,9 +310,21 @@ export class FNN<L extends Label = Label> {
       network.parameters = writeParameters(resumed.parameters, network.parameters, network.layout, dtype)
       recorder.resume(resumed.run.snapshot)
     }
+    if (isSearch) engine.write(engine.plan.parameters, network.parameters)
+    if (carried?.weights) engine.write(engine.plan.parameters, carried.weights)
     const data = engine.bind(table)
+    const parameters: Weights = {
+      read: () => engine.read(engine.plan.parameters),
+      write: (values) => {
+        engine.write(engine.plan.parameters, values)
+        if (isSearch) network.parameters = values
+      },
+    }
+    const averaged = settings.ema === null ? null : new Averaged(engine, parameters)
+    const judge = heldTable && averaged ? network.judge(table.targets) : null
     const validation = heldTable && {
-      data: engine.bind(heldTable),
+      data: (judge ?? engine).bind(heldTable),
+      ...(judge && averaged && { on: judge, begin: () => judge.write(judge.plan.parameters, averaged.read()) }),
       metrics: ({ output }: Report) => {
         const outputs = restoreOutputs(codec, toProbabilities(plans, output as Floats))
         return measure(coding, ownHeld ?? heldTable, outputs, metrics as readonly Metric<number>[])
@@ -322,17 +351,17 @@ export class FNN<L extends Label = Label> {
       firstEpoch: snapshot?.firstEpoch ?? this.#epochs,
     }
     const watches: Watch[] = []
-    if (!carried) watches.push(startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder }))
+    if (!carried && !isSearch)
+      watches.push(startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder }))
     if (settings.ledger) watches.push(ledgerWatch({ ...source, network, engine, table, recorder }))
     const job: Job = {
       ...source,
       earlier: snapshot?.earlier ?? carried?.epochs ?? [],
       isAsync,
       validation,
-      weights: {
-        read: () => engine.read(engine.plan.parameters),
-        write: (values) => engine.write(engine.plan.parameters, values),
-      },
+      weights: parameters,
+      result: averaged ?? parameters,
+      finish: () => averaged?.finish(),
       state: () => engine.read(engine.plan.state),
       keeper: file,
       layers: {
@@ -348,10 +377,10 @@ export class FNN<L extends Label = Label> {
     }
     const bound = validation ? [data, validation.data] : [data]
     this.#loadedFrom = null
-    return { job, engine, recorder, optimizer: settings.optimizer, keepsState, data: bound, file }
+    return { job, engine, judge, averaged, recorder, keepsState, data: bound, file }
   }
 
-  #release({ engine, data, job, recorder }: Prepared): void {
+  #release({ engine, judge, data, job, recorder }: Prepared): void {
     job.line?.end()
     if (this.#training?.engine !== engine) return
     // Also where a callback threw: what was trained was trained.
@@ -361,16 +390,19 @@ export class FNN<L extends Label = Label> {
     for (const watch of job.watches) watch.close?.()
     // A ledger is looked closer at on the data; they go when it goes.
     for (const bound of data) if (bound !== job.data || !job.settings.ledger) bound.release()
+    judge?.close()
     engine.close()
   }
 
   /** Keeps what the next run goes on from, and turns the outcome into the history or the error that it is. */
   #conclude(prepared: Prepared, settings: FitSettings, { status, reason, isAsked }: Outcome): History {
-    const { engine, job, recorder, optimizer, keepsState, file } = prepared
+    const { engine, averaged, job, recorder, keepsState, file } = prepared
+    const { optimizer, ema } = settings
     const { since, firstStep } = job
     const steps = firstStep + recorder.steps
     const epochs = [...job.earlier, ...recorder.epochs]
-    this.#carried = keepsState ? { optimizer, state: engine.read(engine.plan.state), steps, since, epochs } : null
+    const [state, weights] = [engine.read(engine.plan.state), averaged?.before ?? null]
+    this.#carried = keepsState ? { optimizer, ema, state, weights, steps, since, epochs } : null
     if (settings.signal?.aborted && isAsked) throw aborted(settings.signal, recorder)
     const history = recorder.finish(status, reason)
     try {
@@ -403,10 +435,12 @@ export class FNN<L extends Label = Label> {
     return this.#loadedFrom !== null || exists(path) ? readCheckpoint(path) : null
   }
 
-  #carriedFor(optimizer: OptimizerSpec): Carried | null {
+  /** `ema`: @default whatever it is */
+  #carriedFor(optimizer: OptimizerSpec, ema = this.#carried?.ema ?? null): Carried | null {
     const carried = this.#carried
-    const meaning = ({ kind, settings }: OptimizerSpec): string => JSON.stringify([kind, settings])
-    return carried && meaning(carried.optimizer) === meaning(optimizer) ? carried : null
+    const meaning = ({ kind, settings }: OptimizerSpec, ema: number | null): string =>
+      JSON.stringify([kind, settings, ema])
+    return carried && meaning(carried.optimizer, carried.ema) === meaning(optimizer, ema) ? carried : null
   }
 
   // -------------------------------------------------------------------------------------------------- looking
@@ -468,6 +502,7 @@ export class FNN<L extends Label = Label> {
     network.parameters = writeParameters(layers, network.parameters, network.layout, this.#config.dtype)
     this.#drawnBy = null
     this.#loadedFrom = null
+    if (this.#carried) this.#carried = { ...this.#carried, weights: null }
   }
 
   /**
@@ -544,7 +579,9 @@ export class FNN<L extends Label = Label> {
   }
 
   /** The compiled training step. @param options those of `fit` that decide it */
-  explain(options: Pick<FitOptions, 'optimizer' | 'batchSize' | 'clipNorm' | 'clipValue' | 'ledger'> = {}): string {
+  explain(
+    options: Pick<FitOptions, 'optimizer' | 'batchSize' | 'clipNorm' | 'clipValue' | 'ema' | 'ledger'> = {},
+  ): string {
     const { network, codec } = this.#requireBuilt('explain')
     const settings = readFitOptions(options)
     const { batchSize, ledger } = settings
@@ -728,13 +765,6 @@ function checkPath(path: unknown, call: string): void {
   if (typeof path !== 'string' || path === '') throw expected('a path', `the file of ${call}`, path)
 }
 
-/** The coding of a net that has seen no y. */
-function codingOf({ classes }: Config, task: Task, outputs: number): Coding {
-  const isOfClasses = task === 'binary' || task === 'multiclass'
-  const numbers = Array.from({ length: Math.max(2, outputs) }, (_, k) => k)
-  return { task, outputs, classes: classes ?? (isOfClasses ? numbers : null) }
-}
-
 /** The same coding, of data as they come. */
 function inOwnUnits(codec: Codec): Codec {
   return { ...codec, inputs: null, targets: null }
@@ -749,10 +779,4 @@ function measure<V extends MetricValue>(
 ): Record<string, V> {
   const comparison = { truth: y as Floats, targets, outputs, rows, coding, weights }
   return Object.fromEntries(metrics.map(({ name, compute }) => [name, compute(comparison)]))
-}
-
-function aborted(signal: AbortSignal, recorder: Recorder): DownhillError {
-  const error = new DownhillError('ERR_ABORTED', 'The run was aborted by its signal.', { cause: signal.reason })
-  error.history = recorder.finish('stopped', 'The run was aborted by its signal.')
-  return error
 }

@@ -68,6 +68,7 @@ export {
   adam,
   adamw,
   amsgrad,
+  lbfgs,
   lion,
   nadam,
   type OptimizerName,

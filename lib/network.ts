@@ -11,7 +11,7 @@ import { typescriptBackend } from './backends/typescript'
 import { DownhillError } from './errors'
 import { type LayerSpec, needsWholeBatch } from './layers'
 import type { LossSpec } from './losses'
-import type { OptimizerSpec } from './optimizers'
+import { type OptimizerSpec, optimizerRow } from './optimizers'
 import { CHUNK_ROWS, type CompileOptions, compile, PREDICT_ROWS } from './plan/compile'
 import { drawParameters, type Layout, layOut, type Model, nothingToTrain, outputsOf, type Tensor } from './plan/layout'
 import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
@@ -33,15 +33,15 @@ export interface CopyOptions {
 }
 
 /** What a step makes of its gradient. */
-export interface Update extends Pick<CompileOptions, 'clipNorm' | 'clipValue'> {
+export interface Update extends Pick<CompileOptions, 'clipNorm' | 'clipValue' | 'ema'> {
   readonly optimizer: OptimizerSpec
   /** Whether it reports what its steps are made of, and knows the objective. @default false */
   readonly accounts?: boolean
 }
 
 /** What of the options decides what a step makes of its gradient. */
-export function updateOf({ optimizer, clipNorm, clipValue }: FitSettings, accounts: boolean): Update {
-  return { optimizer, clipNorm, clipValue, accounts }
+export function updateOf({ optimizer, clipNorm, clipValue, ema }: FitSettings, accounts: boolean): Update {
+  return { optimizer, clipNorm, clipValue, ema, accounts }
 }
 
 /** Most that is kept of a pass between products with the Hessian, in floats: 256 MB of float32. Beyond, it is remade. */
@@ -133,13 +133,14 @@ export class Network {
   }
 
   /**
-   * An engine that trains these parameters.
+   * An engine that trains these parameters; or where the optimizer searches, one that visits others (train/search.ts).
    * @param batch rows a step
    * @param targets columns of the targets as the loss takes them
    * @param isAsync whether it leaves a core free
    * @param rows that are to be held at once, at most, where a layer does not need the whole batch
    */
   trainer(update: Update, batch: number, targets: number, isAsync: boolean, rows = batch): Engine {
+    if (optimizerRow(update.optimizer).isSearch) return this.#searcher(update.optimizer, batch, targets)
     const programs: readonly ProgramName[] = update.accounts
       ? ['train', 'evaluate', 'objective']
       : ['train', 'evaluate']
@@ -188,6 +189,19 @@ export class Network {
    */
   twin(batch: number, targets: number): Engine {
     return this.#loadApart(this.#plan(['train', 'linearize'], this.#chunkRows(batch), targets))
+  }
+
+  /** An engine that evaluates other parameters than these: its own, which are zero. */
+  judge(targets: number): Engine {
+    return this.#loadApart(this.#plan(['evaluate'], PREDICT_ROWS, targets))
+  }
+
+  /**
+   * An engine for a search: the objective and its gradient at parameters of its own, which are zero, in chunks of at most
+   * `rows` rows; and the optimizer's state.
+   */
+  #searcher(optimizer: OptimizerSpec, rows: number, targets: number): Engine {
+    return this.#loadApart(this.#plan(['linearize', 'evaluate'], Math.min(rows, CHUNK_ROWS), targets, { optimizer }))
   }
 
   /** An engine for the passes of an optimizer alone, in float64, its parameters its own. Its data: one row. */

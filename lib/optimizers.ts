@@ -11,7 +11,7 @@ import { checkBoolean, checkName, checkNumber, type NumberRange, RANGES } from '
 import type { Instruction, Range } from './plan/plan'
 import { nadamWeights, type StepForm } from './step-form'
 
-export type OptimizerName = 'sgd' | 'rmsprop' | 'adagrad' | 'adam' | 'amsgrad' | 'nadam' | 'adamw' | 'lion'
+export type OptimizerName = 'sgd' | 'rmsprop' | 'adagrad' | 'adam' | 'amsgrad' | 'nadam' | 'adamw' | 'lion' | 'lbfgs'
 
 /** An optimizer with its options filled in: plain data, saved as it is. */
 export interface OptimizerSpec {
@@ -43,6 +43,8 @@ export interface Optimizer {
   /** Vectors of state, each as long as the parameters. */
   stateVectors(settings: Readonly<Record<string, number>>): number
   passes(settings: Readonly<Record<string, number>>, site: OptimizerSite): Instruction[]
+  /** A step is no chain of passes but a search along a line, on all rows (train/search.ts). @default false */
+  readonly isSearch?: true
   /** What the passes do, as a formula; test/optimizers.test.ts holds each to the other. null: it is not of that form. */
   form(settings: Readonly<Record<string, number>>): StepForm | null
   /**
@@ -299,6 +301,23 @@ const ROWS: readonly Optimizer[] = [
     form: () => null,
     threshold: () => Number.NaN,
   },
+  {
+    name: 'lbfgs',
+    synopsis:
+      'quasi-Newton steps from the last few gradients, as far as a strong-Wolfe line search goes; full batches (Liu & Nocedal 1989)',
+    learningRate: 1,
+    settings: {
+      history: { range: RANGES.count, default: 10 },
+      maxLineSearch: { range: RANGES.count, default: 20 },
+      tolerance: { range: RANGES.notNegative, default: 1e-5 },
+      toleranceChange: { range: RANGES.notNegative, default: 2.2e-9 },
+    },
+    stateVectors: ({ history }) => 2 * history,
+    passes: () => [],
+    isSearch: true,
+    form: () => null,
+    threshold: () => Number.NaN,
+  },
 ]
 
 /** All optimizers by name. */
@@ -385,3 +404,16 @@ export const adamw = (
 /** beta1 0.9, beta2 0.99; weightDecay ≥ 0, decoupled, default 0. Rate 0.0001 by default: all steps are of that size. */
 export const lion = (options: RateOption & { beta1?: number; beta2?: number; weightDecay?: number } = {}) =>
   make('lion', options)
+/**
+ * history 10, the steps remembered; maxLineSearch 20, evaluations a step; it rests where no entry of the gradient is above
+ * tolerance, 1e-5, or a step lowers the objective by no more than toleranceChange, 2.2e-9, of itself (scipy's defaults).
+ * An epoch is a step. The rate, 1 by default, is the first length that a search tries; the history has that it found.
+ */
+export const lbfgs = (
+  options: RateOption & {
+    history?: number
+    maxLineSearch?: number
+    tolerance?: number
+    toleranceChange?: number
+  } = {},
+) => make('lbfgs', options)

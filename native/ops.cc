@@ -488,6 +488,7 @@ std::vector<OpRow> build() {
       row<ScaleByAmsgrad>("scaleByAmsgrad", Scope::step),
       row<ScaleByNadam>("scaleByNadam", Scope::step),
       row<SignOfMomentum>("signOfMomentum", Scope::step),
+      row<Average>("average", Scope::step),
       row<DecayWeights>("decayWeights", Scope::step),
       row<Descend>("descend", Scope::step),
   };

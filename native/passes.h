@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 
 #include "ops.h"
 #include "transforms.h"
@@ -188,6 +189,30 @@ struct SignOfMomentum {
   void begin(const Step&) {}
   void part(size_t from, size_t count) const {
     transforms().signOfMomentum(g + from, m + from, count, beta1, rest1, beta2, rest2);
+  }
+};
+
+// a = k = 1 ? w : decay·a + (1−decay)·w   (k = step + 1)
+struct Average {
+  static constexpr const char* names = "w a n decay";
+  size_t n;
+  const float* w;
+  float* a;
+  float decay, rest;
+  bool isFirst = false;
+  explicit Average(const Operands& in)
+      : n(in.size("n")),
+        w(in.floats("w", n)),
+        a(in.floats("a", n)),
+        decay(static_cast<float>(in.number("decay"))),
+        rest(static_cast<float>(1 - in.number("decay"))) {}
+  void begin(const Step& step) { isFirst = step.number == 0; }
+  void part(size_t from, size_t count) const {
+    if (isFirst) {
+      std::memcpy(a + from, w + from, count * sizeof(float));
+    } else {
+      transforms().average(w + from, a + from, count, decay, rest);
+    }
   }
 };
 

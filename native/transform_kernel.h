@@ -175,6 +175,11 @@ inline void signOfMomentum(float* g, float* m, size_t n, float beta1, float rest
   });
 }
 
+inline void average(const float* w, float* a, size_t n, float decay, float rest) {
+  const Vec d = all(decay), r = all(rest);
+  sweep(n, [=](auto at) { at.put(a, d * at.get(a) + r * at.get(w)); });
+}
+
 inline void descend(float* w, const float* g, size_t n, float a) {
   const Vec as = all(a);
   sweep(n, [=](auto at) { at.put(w, finite(at.get(w) - as * at.get(g))); });
@@ -271,8 +276,8 @@ inline bool isFinite(const float* x, size_t n) {
 }
 
 extern const Transforms kTransforms = {
-    sumOfSquares, addScaled,      scale,   clip,   momentum, scaleByAdam, scaleByRms, scaleByAdagrad, scaleByAmsgrad,
-    scaleByNadam, signOfMomentum, descend, shrink, account,  mask,        fromBytes,  isFinite};
+    sumOfSquares, addScaled,      scale,   clip,    momentum, scaleByAdam, scaleByRms, scaleByAdagrad, scaleByAmsgrad,
+    scaleByNadam, signOfMomentum, average, descend, shrink,   account,     mask,       fromBytes,      isFinite};
 
 }  // namespace DOWNHILL_SET
 }  // namespace downhill

@@ -76,6 +76,8 @@ struct Transforms {
   void (*scaleByNadam)(float* g, float* m, float* v, size_t n, const AdamConstants& c, NadamWeights::Pair weights);
   // c = β1·m + (1−β1)·g;  m = β2·m + (1−β2)·g;  g = the sign of c; ±0 and NaN stay
   void (*signOfMomentum)(float* g, float* m, size_t n, float beta1, float rest1, float beta2, float rest2);
+  // a = decay·a + rest·w
+  void (*average)(const float* w, float* a, size_t n, float decay, float rest);
   // w −= a·g, at most ± the largest float: weights stay finite where an update of a finite gradient would not be
   void (*descend)(float* w, const float* g, size_t n, float a);
   // w −= a·w, likewise

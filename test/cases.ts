@@ -93,6 +93,7 @@ export interface Case {
   readonly weighted: boolean
   readonly clipNorm: number | null
   readonly clipValue: number | null
+  readonly ema: number | null
   /** Whether the sums of its steps are reported. */
   readonly accounts: boolean
   /** Numbers of this stream fill the case. */
@@ -115,6 +116,7 @@ interface CaseRow {
   readonly weighted?: true
   readonly clipNorm?: number
   readonly clipValue?: number
+  readonly ema?: number
   readonly accounts?: true
 }
 
@@ -129,7 +131,7 @@ function caseOf(name: string, row: CaseRow, seed: number): Case {
   const { bytes = false, weighted = false, accounts = false } = row
   const { capacity = Math.min(batch, CHUNK_ROWS), loss = mse(), targets = 'numbers' } = row
   const model: Model = { inputs, layers, initializer: { kind: 'glorotUniform' }, l1, l2 }
-  const { clipNorm = null, clipValue = null } = row
+  const { clipNorm = null, clipValue = null, ema = null } = row
   return {
     name,
     model,
@@ -143,6 +145,7 @@ function caseOf(name: string, row: CaseRow, seed: number): Case {
     weighted,
     clipNorm,
     clipValue,
+    ema,
     accounts,
     seed,
   }
@@ -271,6 +274,7 @@ const PARTS: readonly [name: string, row: CaseRow][] = [
   ],
   ['l2 of one layer', { inputs: 7, layers: [layer(9, 'tanh'), layer(3, 'linear', { l2: 0.5 })], rows: 33 }],
   ['clipped', { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, clipNorm: 0.5, clipValue: 0.1 }],
+  ['averaged', { inputs: 7, layers: [layer(31, 'tanh'), layer(3)], rows: 33, batch: 10, optimizer: adam(), ema: 0.7 }],
 ]
 
 /** One hidden layer of each; inputs are large enough to reach the tails. */
@@ -351,9 +355,9 @@ export const PROGRAMS: readonly ProgramName[] = [
 
 /** `optimizer` in place of the case's. */
 export function planOf(row: Case, dtype: Dtype, optimizer = row.optimizer): Plan {
-  const { model, loss, capacity, clipNorm, clipValue, accounts } = row
+  const { model, loss, capacity, clipNorm, clipValue, ema, accounts } = row
   const targets = targetColumns(row)
-  const update = { optimizer, clipNorm, clipValue, accounts }
+  const update = { optimizer, clipNorm, clipValue, ema, accounts }
   return compile(model, { dtype, capacity, loss, targets, programs: PROGRAMS, ...update })
 }
 

@@ -218,6 +218,7 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   scaleByAmsgrad: { writes: vectors('g', 'm', 'v', 'most'), roundings: roundings(10), magnitude: 'terms' },
   scaleByNadam: { writes: vectors('g', 'm', 'v'), roundings: roundings(12), magnitude: 'terms' },
   signOfMomentum: { writes: vectors('g', 'm'), roundings: roundings(5), magnitude: 'terms' },
+  average: { writes: vectors('a'), roundings: roundings(4), magnitude: 'terms' },
   decayWeights: { writes: vectors('w'), roundings: roundings(3), magnitude: 'result' },
   descend: { writes: vectors('w'), roundings: roundings(3), magnitude: 'terms' },
 }

@@ -142,7 +142,7 @@ t.test('the rate: fit’s, else the factory’s, else the default', (t) =>
 )
 
 /** Those whose step no such formula describes. */
-const STRANGERS = ['lion']
+const STRANGERS = ['lion', 'lbfgs']
 
 t.test('form: the formula of a step is what its passes do', (t) => {
   for (const row of CASES.filter(({ name }) => name.startsWith('optimizer'))) {

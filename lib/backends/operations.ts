@@ -329,6 +329,14 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
+  average({ w, a, n, decay }, memory) {
+    const [vw, va] = [memory.view(w, n), memory.view(a, n)]
+    return ({ step }) => {
+      if (step === 0) va.set(vw)
+      else for (let i = 0; i < n; i++) va[i] = decay * va[i] + (1 - decay) * vw[i]
+    }
+  },
+
   decayWeights({ w, n, lambda }, memory) {
     const vw = memory.view(w, n)
     return ({ learningRate }) => {

@@ -114,7 +114,13 @@ export function learningRateLimits(
 export function readLimitOptions(options: unknown): { optimizer: OptimizerSpec | null; rows: LimitOptions['rows'] } {
   refuseUnknown(options, ['optimizer', 'rows'], 'learningRateLimits')
   const { optimizer, rows } = options as LimitOptions
-  return { optimizer: optimizer === undefined ? null : readOptimizer(optimizer), rows }
+  const spec = optimizer === undefined ? null : readOptimizer(optimizer)
+  if (spec && optimizerRow(spec).isSearch)
+    throw new DownhillError(
+      'ERR_OPTION',
+      `Expected an optimizer that takes a rate but ${spec.kind} searches for its own.`,
+    )
+  return { optimizer: spec, rows }
 }
 
 /** The rows of a table that were asked for. @throws ERR_OPTION */
@@ -149,7 +155,7 @@ export function updateOf(
   try {
     engine.write(trainable, unpack(point, network.layout))
     engine.write(gradients, unpack(gradient, network.layout))
-    if (state) engine.write(vectors, state.vectors)
+    if (state) engine.write(vectors, state.vectors.subarray(0, vectors.length))
     engine.run({
       program: 'update',
       data,

@@ -36,6 +36,8 @@ export interface CompileOptions {
   /** Longest norm, and largest entry, of the gradient that `train` gives its optimizer. @default none */
   readonly clipNorm?: number | null
   readonly clipValue?: number | null
+  /** Decay of the running average that `train` keeps of what it trains. @default none is kept */
+  readonly ema?: number | null
   /**
    * `curvature` goes on from what the last `linearize` left in the workspace, and so is right only if a chunk holds all
    * rows and the parameters are where they were; else it makes the pass anew. @default false
@@ -64,13 +66,13 @@ export function compile(model: Model, options: CompileOptions): Plan {
     at: layout.parameters.length,
     length: wants('train', 'gradient', 'linearize', 'update') ? differentiable : 0,
   }
-  const state = behind(
-    gradients,
-    options.optimizer ? optimizerRow(options.optimizer).stateVectors(options.optimizer.settings) : 0,
-  )
+  const vectors = options.optimizer ? optimizerRow(options.optimizer).stateVectors(options.optimizer.settings) : 0
+  const averages = Number(typeof options.ema === 'number')
+  const state = behind(gradients, vectors + averages)
+  const average = { at: state.at + vectors * trainable.length, length: averages * trainable.length }
   const tangent = behind(state, Number(wants('curvature')))
   const curvature = behind(tangent, Number(wants('curvature')))
-  const site: Site = { model, layout, options, gradients, state, tangent, curvature }
+  const site: Site = { model, layout, options, gradients, state, average, tangent, curvature }
 
   const programs: { [P in ProgramName]?: Program } = {}
   let workspace = curvature.at + curvature.length
@@ -99,6 +101,7 @@ export function compile(model: Model, options: CompileOptions): Plan {
     trainable,
     gradients,
     state,
+    average,
     tangent,
     curvature,
     programs,
@@ -112,6 +115,7 @@ interface Site {
   readonly options: CompileOptions
   readonly gradients: Range
   readonly state: Range
+  readonly average: Range
   readonly tangent: Range
   readonly curvature: Range
 }
@@ -306,7 +310,7 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
   train(site, to) {
     emitPass(site, to, site.gradients)
     const step = [...penalties(site, site.gradients), guard(site), ...clip(site), ...account(site)]
-    if (site.options.optimizer) step.push(...update(site), ...to.afterwards)
+    if (site.options.optimizer) step.push(...update(site), ...averaging(site), ...to.afterwards)
     return { chunk: to.instructions, step }
   },
 
@@ -400,6 +404,13 @@ function account({ layout, options, gradients, state }: Site): Instruction[] {
       epsilon: P?.epsilon ?? 0,
     },
   ]
+}
+
+/** The running average of what is trained, once it has moved. */
+function averaging({ layout, options, average }: Site): Instruction[] {
+  const { at, length } = layout.trainable
+  if (typeof options.ema !== 'number') return []
+  return [{ op: 'average', w: at, a: average.at, n: length, decay: options.ema }]
 }
 
 /** The optimizer's passes. */

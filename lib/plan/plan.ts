@@ -241,6 +241,11 @@ export const OPS = {
     operands: ['g', 'm', 'n', 'beta1', 'beta2'],
     synopsis: 'c = β1·m + (1−β1)·g;  m = β2·m + (1−β2)·g;  g = c > 0 ? 1 : c < 0 ? −1 : c',
   },
+  average: {
+    scope: 'step',
+    operands: ['w', 'a', 'n', 'decay'],
+    synopsis: 'a = k = 1 ? w : decay·a + (1−decay)·w   (k = step + 1)',
+  },
   decayWeights: {
     scope: 'step',
     operands: ['w', 'n', 'lambda'],
@@ -332,6 +337,8 @@ export interface Plan {
   readonly trainable: Range
   readonly gradients: Range
   readonly state: Range
+  /** The last vector of it, where the weights are averaged; else empty. */
+  readonly average: Range
   /** The direction that `curvature` is given, and what it returns: the Hessian times that direction. */
   readonly tangent: Range
   readonly curvature: Range

@@ -2,8 +2,10 @@
  * Carries out what the loop of a training asks for: on the engine's own thread, or on this one.
  */
 import type { Engine } from '../backends/backend'
+import { DownhillError } from '../errors'
 import type { Report } from '../plan/plan'
 import { refusePromise } from './callbacks'
+import type { Recorder } from './history'
 import type { Loop } from './job'
 
 /** Carries out the orders of a training on the engine's own thread; `tell` after every report. */
@@ -37,4 +39,11 @@ export function driveHere<T>(loop: Loop<T>, engine: Engine): T {
     next = loop.next('collect' in order ? run() : undefined)
   }
   return next.value
+}
+
+/** What a run that its signal has ended rejects with. */
+export function aborted(signal: AbortSignal, recorder: Recorder): DownhillError {
+  const error = new DownhillError('ERR_ABORTED', 'The run was aborted by its signal.', { cause: signal.reason })
+  error.history = recorder.finish('stopped', 'The run was aborted by its signal.')
+  return error
 }

@@ -27,7 +27,11 @@ export interface Job {
   /** Epochs recorded by the partialFits whose state is continued. */
   readonly earlier: readonly Epoch[]
   readonly validation: Validation | null
-  readonly weights: { read(): Floats; write(values: Floats): void }
+  readonly weights: Weights
+  /** What the run is judged by and leaves: the weights, or their average. */
+  readonly result: Weights
+  /** After the last step: leaves the result in the model. */
+  finish(): void
   /** As users see them. */
   readonly layers: Layers
   /** The optimizer's state. */
@@ -63,8 +67,17 @@ export interface Watch {
   close?(): void
 }
 
+/** A block of parameters. */
+export interface Weights {
+  read(): Floats
+  write(values: Floats): void
+}
+
 export interface Validation {
   readonly data: Bound
+  /** Where, if not on the engine that trains; and what is to be done before. */
+  readonly on?: Engine
+  begin?(): void
   /** Metrics from the outputs of all validation rows. */
   metrics(report: Report): Readonly<Record<string, number>>
 }

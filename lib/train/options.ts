@@ -44,6 +44,12 @@ export interface FitOptions<X = Inputs, Y = Targets> {
   clipNorm?: number
   /** Bounds each entry of the gradient to ± this, after clipNorm; > 0. @default none */
   clipValue?: number
+  /**
+   * Averages the weights after each step: average = ema·average + (1 − ema)·weights, the first step's weights to begin
+   * with (as Keras and PyTorch do). What validates, and what the model has at the end, is the average; partialFit goes on
+   * from the weights themselves. A decay in [0, 1); true is 0.99. @default false
+   */
+  ema?: boolean | number
   /** A new order each epoch, decided by the seed; no effect on a full batch. @default true */
   shuffle?: boolean
   /** true draws the loss in the terminal at the end; a path writes it (.svg, .png, .html). @default false */
@@ -104,6 +110,7 @@ const NAMES: readonly (keyof FitOptions)[] = [
   'accumulate',
   'clipNorm',
   'clipValue',
+  'ema',
   'shuffle',
   'plot',
   'dispLoss',
@@ -134,6 +141,8 @@ export interface FitSettings extends Display {
   readonly accumulate: number
   readonly clipNorm: number | null
   readonly clipValue: number | null
+  /** Decay of the average of the weights; null: none is kept. */
+  readonly ema: number | null
   readonly shuffle: boolean
   readonly plot: boolean | string
   readonly validation: number | { readonly x: unknown; readonly y: unknown; readonly sampleWeight?: unknown } | null
@@ -177,6 +186,7 @@ export function readFitOptions(options: unknown): FitSettings {
     accumulate = 1,
     clipNorm,
     clipValue,
+    ema,
     shuffle = true,
     plot = false,
     dispLoss,
@@ -209,6 +219,7 @@ export function readFitOptions(options: unknown): FitSettings {
   const size = readBatchSize(batchSize)
   if (checkNumber(accumulate, RANGES.count, 'accumulate') > 1 && size === 'full')
     throw new DownhillError('ERR_OPTION', 'Expected a batchSize for accumulate; a full batch is all rows already.')
+  if (optimizerRow(spec).isSearch) refuseForSearch(spec, { batchSize: size, clipNorm, clipValue, ema, ledger })
   return {
     epochs: checkNumber(epochs, RANGES.count, 'epochs'),
     learningRate: typeof schedule === 'function' ? own : rateOf(schedule, own),
@@ -218,6 +229,7 @@ export function readFitOptions(options: unknown): FitSettings {
     accumulate,
     clipNorm: readBound(clipNorm, 'clipNorm'),
     clipValue: readBound(clipValue, 'clipValue'),
+    ema: readEma(ema),
     shuffle: checkBoolean(shuffle, 'shuffle'),
     plot: typeof plot === 'string' ? plot : checkBoolean(plot, 'plot'),
     ...readDisplay(verbose, progress, dispLoss),
@@ -236,8 +248,33 @@ export function readFitOptions(options: unknown): FitSettings {
   }
 }
 
+/** What a search along a line cannot do. */
+function refuseForSearch(
+  { kind }: OptimizerSpec,
+  { batchSize, ...rest }: Pick<FitOptions, 'batchSize' | 'clipNorm' | 'clipValue' | 'ema' | 'ledger'>,
+): void {
+  if (batchSize !== 'full')
+    throw new DownhillError(
+      'ERR_OPTION',
+      `Expected full batches for ${kind}, which compares the loss of all rows from point to point; leave batchSize out.`,
+    )
+  for (const [name, value] of Object.entries(rest))
+    if (value !== undefined && value !== null && value !== false)
+      throw new DownhillError('ERR_OPTION', `Expected no ${name} for ${kind}, whose steps are searches and no passes.`)
+}
+
 function readBound(value: unknown, name: string): number | null {
   return value === undefined || value === null ? null : checkNumber(value, RANGES.positive, name)
+}
+
+/** Keras's default; PyTorch's 0.999 forgets the start only after thousands of steps. */
+const DECAY = 0.99
+
+function readEma(value: unknown): number | null {
+  if (value === undefined || value === null || value === false) return null
+  if (value === true) return DECAY
+  if (typeof value === 'number') return checkNumber(value, RANGES.fraction, 'ema')
+  throw expected('true, false or a decay in [0, 1)', 'ema', value)
 }
 
 function readBatchSize(value: unknown): number | 'full' {

@@ -24,7 +24,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   const best =
     monitorOf(settings) === null
       ? null
-      : new Best(settings, job.batch === data.rows, job.weights, resumed?.best, recorder.epochs)
+      : new Best(settings, job.batch === data.rows, job.result, resumed?.best, recorder.epochs)
   const isBatchWatched = listens(callbacks, 'onBatchEnd')
   const rates = new Rates(job, stepsPerEpoch, recorder.epochs)
   const isEpochWatched =
@@ -161,6 +161,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   if (keeper && outcome.status !== 'diverged' && !keeper.has(recorder.steps)) keeper.write(snapshot())
   for (const epoch of sum.end(learningRate)) record(epoch)
   for (const watch of job.watches) yield* watch.end?.() ?? []
+  job.finish()
   best?.restore()
   yield* tell(callbacks, 'onTrainEnd', moment)
   return outcome
@@ -174,8 +175,9 @@ function* tell(callbacks: readonly Callback[], name: MomentName, moment: Moment)
   for (const promise of told(callbacks, name, moment)) yield { wait: promise }
 }
 
-function* validate({ data, metrics }: Validation): Loop<Pick<Epoch, 'valLoss' | 'valMetrics'>> {
-  yield { submit: evaluation(data) }
+function* validate({ data, on, begin, metrics }: Validation): Loop<Pick<Epoch, 'valLoss' | 'valMetrics'>> {
+  begin?.()
+  yield { submit: evaluation(data), ...(on && { on }) }
   const report = (yield { collect: true }) as Report
   return { valLoss: report.loss[0], valMetrics: metrics(report) }
 }

@@ -130,6 +130,15 @@ TEST(transformsAreTheirFormulas) {
         x[0] = c > 0 ? 1 : c < 0 ? -1 : c;
       });
   holds(
+      2, 0, [](const Transforms& t, Vectors& x) { t.average(x[0].data(), x[1].data(), x[0].size(), 0.9f, 0.1f); },
+      [](std::vector<double>& x) { x[1] = 0.9 * x[1] + 0.1 * x[0]; });
+  holds(
+      2, 0, [](const Transforms& t, Vectors& x) { t.scale(x[0].data(), x[0].size(), 0.3f); },
+      [](std::vector<double>& x) { x[0] *= 0.3f; });
+  holds(
+      2, 0, [](const Transforms& t, Vectors& x) { t.clip(x[0].data(), x[0].size(), 0.25f); },
+      [](std::vector<double>& x) { x[0] = std::fmin(0.25, std::fmax(-0.25, x[0])); });
+  holds(
       2, 0, [](const Transforms& t, Vectors& x) { t.descend(x[0].data(), x[1].data(), x[0].size(), 0.1f); },
       [](std::vector<double>& x) { x[0] -= 0.1f * x[1]; });
   holds(
