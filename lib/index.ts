@@ -70,6 +70,7 @@ export {
   amsgrad,
   lbfgs,
   lion,
+  muon,
   nadam,
   type OptimizerName,
   type OptimizerSpec,

@@ -8,10 +8,20 @@
  */
 import { expected, refuseUnknown } from './errors'
 import { checkBoolean, checkName, checkNumber, type NumberRange, RANGES } from './names'
-import type { Instruction, Range } from './plan/plan'
+import { align, type Instruction, type Range } from './plan/plan'
 import { nadamWeights, type StepForm } from './step-form'
 
-export type OptimizerName = 'sgd' | 'rmsprop' | 'adagrad' | 'adam' | 'amsgrad' | 'nadam' | 'adamw' | 'lion' | 'lbfgs'
+export type OptimizerName =
+  | 'sgd'
+  | 'rmsprop'
+  | 'adagrad'
+  | 'adam'
+  | 'amsgrad'
+  | 'nadam'
+  | 'adamw'
+  | 'lion'
+  | 'muon'
+  | 'lbfgs'
 
 /** An optimizer with its options filled in: plain data, saved as it is. */
 export interface OptimizerSpec {
@@ -25,8 +35,19 @@ export interface OptimizerSpec {
 export interface OptimizerSite {
   readonly weights: Range
   readonly gradients: Range
+  /** Weight matrices between layers: those of all layers but the last that has any, where neither side is 1. */
+  readonly hidden: readonly Matrix[]
   /** Offset of the i-th vector of state. */
   state(i: number): number
+  /** Offset of so many floats of scratch. */
+  scratch(floats: number): number
+}
+
+/** A matrix among the parameters. */
+export interface Matrix {
+  readonly at: number
+  readonly rows: number
+  readonly columns: number
 }
 
 interface Setting {
@@ -98,6 +119,39 @@ const meanSquare = (state: number, decay: number, epsilon: number) => ({
   initial: 0,
   epsilon,
 })
+
+/** Momentum of one matrix, then its orthogonal factor, as long in the mean as adam's updates are (Liu et al. 2025, §2.2). */
+function orthogonal(matrix: Matrix, site: OptimizerSite, s: Readonly<Record<string, number>>): Instruction[] {
+  const { at, rows: I, columns: O } = matrix
+  const n = I * O
+  const g = site.gradients.at + at
+  const work = site.scratch(n + 2 * Math.min(I, O) ** 2)
+  return [
+    { op: 'momentum', g, m: site.state(0) + at, n, beta: s.momentum, nesterov: s.nesterov },
+    { op: 'orthogonalize', g, I, O, work, steps: s.steps, scale: 0.2 * Math.sqrt(Math.max(I, O)) },
+  ]
+}
+
+/** The ranges of the parameters, offsets within them, that lie between hidden matrices. */
+function besides({ weights, hidden }: OptimizerSite): Range[] {
+  const ranges: Range[] = []
+  let from = 0
+  for (const { at, rows, columns } of [...hidden, { at: weights.length, rows: 0, columns: 0 }]) {
+    if (at > from) ranges.push({ at: from, length: at - from })
+    from = at + align(rows * columns)
+  }
+  return ranges
+}
+
+/** A part of a site. */
+function within(site: OptimizerSite, { at, length }: Range): OptimizerSite {
+  return {
+    ...site,
+    weights: { at: site.weights.at + at, length },
+    gradients: { at: site.gradients.at + at, length },
+    state: (i) => site.state(i) + at,
+  }
+}
 
 /** Adam's: both means corrected for their start at zero. */
 const formOfAdam = (s: Readonly<Record<string, number>>): StepForm => ({
@@ -302,6 +356,30 @@ const ROWS: readonly Optimizer[] = [
     threshold: () => Number.NaN,
   },
   {
+    name: 'muon',
+    synopsis:
+      'momentum made orthogonal, for weight matrices between layers; adamw for all else (Jordan et al. 2024, scaled as in Liu et al. 2025)',
+    learningRate: 0.001,
+    settings: {
+      momentum: { range: RANGES.fraction, default: 0.95 },
+      nesterov: { range: 'boolean', default: 1 },
+      steps: { range: RANGES.count, default: 5 },
+      beta1: { range: RANGES.fraction, default: 0.9 },
+      beta2: { range: RANGES.fraction, default: 0.999 },
+      epsilon: { range: RANGES.positive, default: 1e-8 },
+      weightDecay: { range: RANGES.notNegative, default: 0.01 },
+    },
+    stateVectors: () => 2,
+    passes: (s, site) => [
+      ...decoupled(site, s.weightDecay),
+      ...site.hidden.flatMap((matrix) => orthogonal(matrix, site, s)),
+      ...besides(site).map((range) => scaleByAdam(within(site, range), s)),
+      descend(site),
+    ],
+    form: () => null,
+    threshold: () => Number.NaN,
+  },
+  {
     name: 'lbfgs',
     synopsis:
       'quasi-Newton steps from the last few gradients, as far as a strong-Wolfe line search goes; full batches (Liu & Nocedal 1989)',
@@ -417,3 +495,19 @@ export const lbfgs = (
     toleranceChange?: number
   } = {},
 ) => make('lbfgs', options)
+/**
+ * For weight matrices between layers: momentum 0.95, nesterov true, steps 5 of the Newton–Schulz iteration. For the last
+ * layer's and all that is no matrix: adamw with beta1 0.9, beta2 0.999, epsilon 1e-8. weightDecay ≥ 0, decoupled, default
+ * 0.01, for all; and one rate, 0.001 by default, as for adamw.
+ */
+export const muon = (
+  options: RateOption & {
+    momentum?: number
+    nesterov?: boolean
+    steps?: number
+    beta1?: number
+    beta2?: number
+    epsilon?: number
+    weightDecay?: number
+  } = {},
+) => make('muon', options)

@@ -455,6 +455,56 @@ struct Account {
   }
 };
 
+// X = g / (√Σg² + 1e-7), I × O; steps times X = 3.4445·X − 4.7750·(XXᵀ)X + 2.0315·(XXᵀ)²X;  g = scale·X
+// (work: I·O + 2·min(I, O)² floats)
+struct Orthogonalize {
+  static constexpr const char* names = "g I O work steps scale";
+  size_t I, O, k, steps;
+  float *g, *product, *square, *fourth;
+  float scale;
+  explicit Orthogonalize(const Operands& in)
+      : I(in.size("I")),
+        O(in.size("O")),
+        k(std::min(I, O)),
+        steps(in.size("steps")),
+        g(in.floats("g", I * O)),
+        product(in.floats("work", I * O + 2 * k * k)),
+        square(product + I * O),
+        fourth(square + k * k),
+        scale(static_cast<float>(in.number("scale"))) {}
+  void run(Step& step) const {
+    Pool& pool = step.pool;
+    const auto eachOf = [&](size_t n, auto body) {
+      pool.cut(n, kTile, [&](size_t from, size_t count) { body(from, count); });
+    };
+    const double norm = std::sqrt(squares(pool, g, I * O)) + 1e-7;
+    scaleAll(pool, g, I * O, static_cast<float>(1 / norm));
+    for (size_t i = 0; i < steps; ++i) {
+      // On the shorter side: XXᵀ·X = X·XᵀX.
+      if (I <= O) {
+        affineGradInput(pool, I, I, O, g, g, square);
+      } else {
+        affineGradWeights(pool, I, O, O, g, g, square, nullptr, false);
+      }
+      affine(pool, k, k, k, square, square, nullptr, fourth);
+      eachOf(k * k, [&](size_t from, size_t count) {
+        transforms().average(fourth + from, square + from, count, -4.775f, 2.0315f);
+      });
+      if (I <= O) {
+        affine(pool, I, I, O, square, g, nullptr, product);
+      } else {
+        affine(pool, I, O, O, g, square, nullptr, product);
+      }
+      eachOf(I * O,
+             [&](size_t from, size_t count) { transforms().average(product + from, g + from, count, 3.4445f, 1); });
+    }
+    scaleAll(pool, g, I * O, scale);
+  }
+  static void scaleAll(Pool& pool, float* x, size_t n, float a) {
+    pool.cut(n, kTile, [&](size_t from, size_t count) { transforms().scale(x + from, count, a); });
+  }
+};
+
 // ------------------------------------------------------------------------------------------------- the table
 
 // The operands of an instruction that is an Op, or null.
@@ -488,6 +538,7 @@ std::vector<OpRow> build() {
       row<ScaleByAmsgrad>("scaleByAmsgrad", Scope::step),
       row<ScaleByNadam>("scaleByNadam", Scope::step),
       row<SignOfMomentum>("signOfMomentum", Scope::step),
+      row<Orthogonalize>("orthogonalize", Scope::step),
       row<Average>("average", Scope::step),
       row<DecayWeights>("decayWeights", Scope::step),
       row<Descend>("descend", Scope::step),

@@ -47,7 +47,7 @@ const near = (a: number, b: number, error = 1e-5): boolean => Math.abs(a - b) <=
 
 const FUNCTIONS = [
   ...['FNN', 'dense', 'dropout', 'DownhillError', 'backendInfo', 'readCsv', 'csvBatches'],
-  ...['sgd', 'adam', 'adamw', 'rmsprop', 'adagrad', 'amsgrad', 'nadam', 'lion', 'lbfgs'],
+  ...['sgd', 'adam', 'adamw', 'rmsprop', 'adagrad', 'amsgrad', 'nadam', 'lion', 'muon', 'lbfgs'],
   ...['mse', 'mae', 'huber', 'binaryCrossEntropy', 'crossEntropy'],
   ...['step', 'exponential', 'cosine', 'warmup', 'oneCycle', 'polynomial', 'plateau'],
   ...['uniform', 'normal', 'constant'],

@@ -116,6 +116,8 @@ const MAGNITUDES = {
   /** Both terms of the tangent; f' and f'' may each be a difference of numbers near 1. */
   tangent: ({ Rx, dy, Rdy, Rdx }: Operands, i: number, arena: Floats): number =>
     Math.abs(arena[Rdy + i - Rdx]) + Math.abs(arena[Rx + i - Rdx] * arena[dy + i - Rdx]),
+  /** Entries of a matrix whose singular values are near 1. */
+  scaled: ({ scale }: Operands): number => Math.max(1, scale),
   /** p − t; but where t is 0 or 1, each loss has a form without the difference. */
   target: ({ t, dz, O, T, scale, overRows, smoothing }: Operands, i: number, arena: Floats, rows: number): number => {
     const target = smoothing > 0 ? 1 : O === T ? Math.abs(arena[t + i - dz]) : 0
@@ -218,6 +220,15 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   scaleByAmsgrad: { writes: vectors('g', 'm', 'v', 'most'), roundings: roundings(10), magnitude: 'terms' },
   scaleByNadam: { writes: vectors('g', 'm', 'v'), roundings: roundings(12), magnitude: 'terms' },
   signOfMomentum: { writes: vectors('g', 'm'), roundings: roundings(5), magnitude: 'terms' },
+  orthogonalize: {
+    writes: ({ I, O }) => [
+      ['g', I * O],
+      ['work', I * O + 2 * Math.min(I, O) ** 2],
+    ],
+    // Each step makes an error up to 3.4445 times larger, beside those of its three products.
+    roundings: ({ I, O, steps }) => 3.4445 ** steps * (I + O + 2 * Math.min(I, O)),
+    magnitude: 'scaled',
+  },
   average: { writes: vectors('a'), roundings: roundings(4), magnitude: 'terms' },
   decayWeights: { writes: vectors('w'), roundings: roundings(3), magnitude: 'result' },
   descend: { writes: vectors('w'), roundings: roundings(3), magnitude: 'terms' },

@@ -14,6 +14,7 @@ import {
   type FitOptions,
   FNN,
   lion,
+  muon,
   nadam,
   rmsprop,
   sgd,
@@ -48,7 +49,7 @@ interface Fixture {
   clipped: { name: string; fit: { clipNorm?: number; clipValue?: number }; runs: { full: Trace; batches: Trace } }[]
 }
 
-const FACTORIES = { sgd, rmsprop, adagrad, adam, amsgrad, nadam, adamw, lion }
+const FACTORIES = { sgd, rmsprop, adagrad, adam, amsgrad, nadam, adamw, lion, muon }
 const { x, y, start, configurations, clipped } = readJson<Fixture>('optimizers.json')
 
 const WEIGHTS = { float64: { absolute: 1e-9 }, float32: { absolute: 1e-5 } }
@@ -142,7 +143,7 @@ t.test('the rate: fit’s, else the factory’s, else the default', (t) =>
 )
 
 /** Those whose step no such formula describes. */
-const STRANGERS = ['lion', 'lbfgs']
+const STRANGERS = ['lion', 'muon', 'lbfgs']
 
 t.test('form: the formula of a step is what its passes do', (t) => {
   for (const row of CASES.filter(({ name }) => name.startsWith('optimizer'))) {

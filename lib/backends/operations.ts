@@ -329,6 +329,32 @@ const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
     }
   },
 
+  orthogonalize({ g, I, O, work, steps, scale }, memory) {
+    const k = Math.min(I, O)
+    const vg = memory.view(g, I * O)
+    const product = memory.view(work, I * O)
+    const square = memory.view(work + I * O, k * k)
+    const fourth = memory.view(work + I * O + k * k, k * k)
+    const { a, b, c } = NEWTON_SCHULZ
+    return () => {
+      let squares = 0
+      for (let i = 0; i < I * O; i++) squares += vg[i] * vg[i]
+      const norm = Math.sqrt(squares) + 1e-7
+      for (let i = 0; i < I * O; i++) vg[i] /= norm
+      for (let step = 0; step < steps; step++) {
+        // On the shorter side: XXᵀ·X = X·XᵀX.
+        if (I <= O) affineGradInput(vg, vg, square, I, I, O, false)
+        else affineGradWeights(vg, vg, square, null, I, O, O, false)
+        affine(square, square, null, fourth, k, k, k)
+        for (let i = 0; i < k * k; i++) square[i] = b * square[i] + c * fourth[i]
+        if (I <= O) affine(square, vg, null, product, I, I, O)
+        else affine(vg, square, null, product, I, O, O)
+        for (let i = 0; i < I * O; i++) vg[i] = a * vg[i] + product[i]
+      }
+      for (let i = 0; i < I * O; i++) vg[i] *= scale
+    }
+  },
+
   average({ w, a, n, decay }, memory) {
     const [vw, va] = [memory.view(w, n), memory.view(a, n)]
     return ({ step }) => {
@@ -360,6 +386,9 @@ function sumOfSquares(values: Floats): number {
   for (let i = 0; i < values.length; i++) sum += values[i] * values[i]
   return sum
 }
+
+/** Of Jordan et al. 2024: singular values in (0, 1] come near 1 in few steps, none exactly. */
+const NEWTON_SCHULZ = { a: 3.4445, b: -4.775, c: 2.0315 }
 
 /** As PyTorch's clip_grad_norm_ has it. */
 const CLIP_EPSILON = 1e-6

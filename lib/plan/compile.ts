@@ -9,7 +9,7 @@
  */
 import { layerRow, outputActivation, type TensorName } from '../layers'
 import { type LossSpec, placeLoss } from '../losses'
-import { type OptimizerSpec, optimizerRow } from '../optimizers'
+import { type Matrix, type OptimizerSpec, optimizerRow } from '../optimizers'
 import { PENALTIES, type Penalty } from '../penalties'
 import { type Layout, layOut, type Model, nothingToTrain, penaltyOf } from './layout'
 import { align, type Dtype, type Instruction, type Plan, type Program, type ProgramName, type Range } from './plan'
@@ -310,12 +310,12 @@ const PROGRAMS: { readonly [P in Exclude<ProgramName, 'linearize'>]: Compile } =
   train(site, to) {
     emitPass(site, to, site.gradients)
     const step = [...penalties(site, site.gradients), guard(site), ...clip(site), ...account(site)]
-    if (site.options.optimizer) step.push(...update(site), ...averaging(site), ...to.afterwards)
+    if (site.options.optimizer) step.push(...update(site, to), ...averaging(site), ...to.afterwards)
     return { chunk: to.instructions, step }
   },
 
-  update(site) {
-    return { chunk: [], step: update(site) }
+  update(site, to) {
+    return { chunk: [], step: update(site, to) }
   },
 
   curvature(site, to, pass) {
@@ -406,6 +406,17 @@ function account({ layout, options, gradients, state }: Site): Instruction[] {
   ]
 }
 
+/** Those that an optimizer may take for matrices, in the order of the block. */
+function hiddenMatrices({ tensors, trained }: Layout): Matrix[] {
+  const weights = tensors.filter(({ spec }) => spec.role === 'weights')
+  const last = Math.max(...weights.map(({ layer }) => layer))
+  return weights
+    .filter((tensor) => trained.includes(tensor))
+    .filter(({ layer, spec }) => layer !== last && spec.rows > 1 && spec.columns > 1)
+    .map(({ at, spec: { rows, columns } }) => ({ at, rows, columns }))
+    .sort((a, b) => a.at - b.at)
+}
+
 /** The running average of what is trained, once it has moved. */
 function averaging({ layout, options, average }: Site): Instruction[] {
   const { at, length } = layout.trainable
@@ -414,12 +425,14 @@ function averaging({ layout, options, average }: Site): Instruction[] {
 }
 
 /** The optimizer's passes. */
-function update({ layout, options, gradients, state }: Site): Instruction[] {
+function update({ layout, options, gradients, state }: Site, to: Collector): Instruction[] {
   if (options.optimizer === undefined) throw new Error('an update needs an optimizer')
   const weights = layout.trainable
   return optimizerRow(options.optimizer).passes(options.optimizer.settings, {
     weights,
     gradients: { at: gradients.at, length: weights.length },
+    hidden: hiddenMatrices(layout),
     state: (i) => state.at + i * weights.length,
+    scratch: (floats) => to.reserve(floats),
   })
 }

@@ -241,6 +241,13 @@ export const OPS = {
     operands: ['g', 'm', 'n', 'beta1', 'beta2'],
     synopsis: 'c = β1·m + (1−β1)·g;  m = β2·m + (1−β2)·g;  g = c > 0 ? 1 : c < 0 ? −1 : c',
   },
+  orthogonalize: {
+    scope: 'step',
+    operands: ['g', 'I', 'O', 'work', 'steps', 'scale'],
+    synopsis:
+      'X = g / (√Σg² + 1e-7), I × O; steps times X = 3.4445·X − 4.7750·(XXᵀ)X + 2.0315·(XXᵀ)²X;  g = scale·X   ' +
+      '(work: I·O + 2·min(I, O)² floats)',
+  },
   average: {
     scope: 'step',
     operands: ['w', 'a', 'n', 'decay'],

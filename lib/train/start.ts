@@ -27,7 +27,7 @@ export interface LayerStart {
   readonly dead: number | null
   /**
    * Norm of the first gradient, weights and bias together, before clipNorm and after clipValue; NaN where the update does
-   * not tell it (lion).
+   * not tell it (lion, muon).
    */
   readonly gradientNorm: number
   /** ‖Δw‖ / ‖w‖ of the weights in the first step; about 1e-3 is usual. Infinity from zero weights; 0 where no step was made. */
