@@ -4,7 +4,7 @@
 import { ACTIVATIONS, type ActivationName } from './activations'
 import { type Coding, checkKnown, type Known, type Task } from './data/targets'
 import { DownhillError } from './errors'
-import { dense, type LayerSpec, layerRow, outputActivation, unitsOf } from './layers'
+import { dense, indexColumns, type LayerSpec, layerRow, outputActivation, unitsOf } from './layers'
 import {
   formOf,
   LOSS_KERNELS,
@@ -98,6 +98,12 @@ export function blueprint(
     ? [...config.layers]
     : [...config.hidden.map((units) => dense(units, config.activation)), dense(outputs, activation)]
   const model = { inputs, layers, initializer: config.initializer, l2: config.l2, l1: config.l1 }
+  const beyond = indexColumns(layers).find(({ column }) => column >= inputs)
+  if (beyond)
+    throw new DownhillError(
+      'ERR_SHAPE',
+      `Expected columns of embedding below ${inputs}, as many as x has, but received ${beyond.column}.`,
+    )
   const width = outputsOf(model)
   if (width !== outputs)
     throw new DownhillError(

@@ -18,7 +18,7 @@ import {
   toProbabilities,
 } from './build'
 import { type Codec, encodeInputs, encodePair, fitCodec, type Pair, restoreOutputs, splitPair } from './data/codec'
-import { type Inputs, type Matrix, notFinite, readFeatures } from './data/matrix'
+import { type IndexColumn, type Inputs, type Matrix, notFinite, readFeatures } from './data/matrix'
 import {
   type Coding,
   decodeOutputs,
@@ -49,6 +49,7 @@ import { readSharpnessOptions, type Sharpness, type SharpnessOptions, sharpness 
 import { startWatch } from './doctor/start'
 import type { Limits, Program, Trained } from './doctor/subject'
 import { DownhillError, expected, refuseUnknown } from './errors'
+import { indexColumns } from './layers'
 import { lossRow } from './losses'
 import { type Metric, type MetricOption, type MetricValue, metricsOf, readMetrics } from './metrics'
 import { checkNumber, RANGES } from './names'
@@ -268,7 +269,7 @@ export class FNN<L extends Label = Label> {
     const [drawn, held] = this.#split(pair, coding, settings)
     const { sampleWeight = null, targets } = drawn
     const train = { ...drawn, sampleWeight: weighClasses(sampleWeight, targets, coding, settings.classWeight) }
-    const codec = this.#built?.codec ?? fitCodec(drawn, coding, standardize)
+    const codec = this.#built?.codec ?? fitCodec(drawn, coding, standardize, this.#indices)
     const plans = this.#built?.blueprint ?? blueprint(this.#config, train.features.columns, coding)
     const form = lossRow(plans.loss).classTargets
     const table = encodePair(codec, train, form, dtype)
@@ -699,8 +700,13 @@ export class FNN<L extends Label = Label> {
   ): Pair {
     const inputs = this.#built?.network.model.inputs ?? this.#config.inputs ?? undefined
     const { outputs } = this.#known()
-    const pair = readPair(x, y, { inputs, outputs, dtype })
+    const pair = readPair(x, y, { inputs, outputs, dtype, indices: this.#indices })
     return { ...pair, sampleWeight: readWeights(sampleWeight, pair.features.rows) }
+  }
+
+  /** Columns of x that hold indices. */
+  get #indices(): readonly IndexColumn[] {
+    return indexColumns(this.#config.layers ?? [])
   }
 
   /** The rows that train, and those held out. */
@@ -709,7 +715,8 @@ export class FNN<L extends Label = Label> {
     if (typeof validation === 'number') return splitPair(pair, validation, this.seed, coding)
     const inputs = pair.features.columns
     const { outputs } = coding
-    const held = readPair(validation.x, validation.y, { inputs, outputs, dtype: this.#config.dtype })
+    const known = { inputs, outputs, dtype: this.#config.dtype, indices: this.#indices }
+    const held = readPair(validation.x, validation.y, known)
     const { rows } = held.features
     return [pair, { ...held, sampleWeight: readWeights(validation.sampleWeight, rows, 'validation.sampleWeight') }]
   }
@@ -724,7 +731,7 @@ export class FNN<L extends Label = Label> {
     const { network, blueprint: plans, codec, coding } = this.#requireBuilt(call)
     const { dtype } = this.#config
     const isCheckedLater = !codec?.inputs // by the network, as it reads them; a look of our own costs as much as a layer
-    const features = readFeatures(x, { inputs: network.model.inputs, dtype, isCheckedLater })
+    const features = readFeatures(x, { inputs: network.model.inputs, dtype, isCheckedLater, indices: this.#indices })
     const scaled = codec ? encodeInputs(codec, features, dtype) : features
     const raw = network.predict(scaled.x, scaled.rows, scaled.scale)
     if (raw === null) throw notFinite(scaled, dtype)

@@ -35,11 +35,15 @@ export {
   type DenseOptions,
   dense,
   dropout,
+  type EmbeddingOptions,
+  embedding,
   type LayerNormOptions,
   type LayerSpec,
   layerNorm,
   type PreluOptions,
   prelu,
+  type ResidualOptions,
+  residual,
 } from './layers'
 export {
   binaryCrossEntropy,

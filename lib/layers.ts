@@ -3,7 +3,8 @@
  * has and into which stages it unfolds. Stages (plan/stages.ts) are what the compiler knows.
  */
 import { ACTIVATIONS, type ActivationName } from './activations'
-import { expected, refuseUnknown } from './errors'
+import type { IndexColumn } from './data/matrix'
+import { DownhillError, expected, refuseUnknown } from './errors'
 import { type InitializerName, type InitializerSpec, readInitializer } from './initializers'
 import { checkBoolean, checkName, checkNumber, RANGES } from './names'
 import type { Stage } from './plan/stages'
@@ -51,7 +52,29 @@ export interface BatchNormSpec extends Freezable {
   readonly momentum: number
   readonly epsilon: number
 }
-export type LayerSpec = DropoutSpec | ActivationSpec | PreluSpec | LayerNormSpec | BatchNormSpec | DenseSpec
+export interface EmbeddingSpec extends Freezable {
+  readonly kind: 'embedding'
+  /** Columns of x that hold indices, and how many indices each has. */
+  readonly columns: readonly number[]
+  readonly sizes: readonly number[]
+  /** Numbers that stand for an index. */
+  readonly dimensions: number
+  readonly initializer: InitializerSpec
+  readonly l2?: number
+}
+export interface ResidualSpec extends Freezable {
+  readonly kind: 'residual'
+  readonly layers: readonly LayerSpec[]
+}
+export type LayerSpec =
+  | DropoutSpec
+  | ActivationSpec
+  | PreluSpec
+  | LayerNormSpec
+  | BatchNormSpec
+  | EmbeddingSpec
+  | ResidualSpec
+  | DenseSpec
 
 /**
  * What a tensor is to those who know no layer. `weights` are penalised, and scaled by `initScale`; `bias` is one number
@@ -80,13 +103,18 @@ export interface Layer<S extends LayerSpec> {
   readonly kind: S['kind']
   readonly synopsis: string
   /** What a summary says of it beside kind, shape and parameters. */
-  detail(spec: S): string
+  detail(spec: S, inputs: number): string
   /** Inputs that are not known yet are NaN, and so are outputs that depend on them. */
   outputs(spec: S, inputs: number): number
   /** At most one of each name; a layer that has any has `weights`. */
   tensors(spec: S, inputs: number): readonly TensorSpec[]
   /** `index` is its place among all layers, which tells the masks of two dropout layers apart. */
   stages(spec: S, inputs: number, index: number): readonly Stage[]
+  /** Layers within it: they stand behind its stages, and `closing` behind them. */
+  readonly within?: (spec: S) => readonly LayerSpec[]
+  readonly closing?: (spec: S, inputs: number, index: number) => readonly Stage[]
+  /** Columns of x that must be indices below a size; only the first layer of a model may ask for such. */
+  readonly indices?: (spec: S) => readonly IndexColumn[]
   /** The activation that its outputs have gone through last; 'linear' for none. */
   activation(spec: S): ActivationName
   /** The same layer with another activation; left out where it has none of its own. */
@@ -172,6 +200,38 @@ export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpe
     needsWholeBatch: true,
     canEnd: true,
   },
+  embedding: {
+    kind: 'embedding',
+    synopsis: 'columns of indices become rows of a table that is learned; other columns pass through',
+    detail: ({ columns, sizes, dimensions }) =>
+      `${columns.map((column, i) => `column ${column} of ${sizes[i]}`).join(', ')} by ${dimensions}`,
+    outputs: ({ columns, dimensions }, inputs) => inputs + columns.length * (dimensions - 1),
+    tensors: ({ sizes, dimensions, initializer, l2 }) => [
+      { name: 'weights', role: 'weights', rows: sumOf(sizes), columns: dimensions, initializer, l2 },
+    ],
+    stages: ({ columns, sizes, dimensions }) => [{ kind: 'embed', columns, sizes, dimensions }],
+    indices: ({ columns, sizes }) => columns.map((column, i) => ({ column, size: sizes[i] })),
+    activation: () => 'linear',
+    canEnd: false,
+  },
+  residual: {
+    kind: 'residual',
+    synopsis: 'y = x + f(x), f the layers within; y = x·W + f(x) where f changes the width (He et al. 2016)',
+    detail: ({ layers }, inputs) => (widthOf(layers, inputs) === inputs ? '' : 'projected'),
+    outputs: ({ layers }, inputs) => widthOf(layers, inputs),
+    tensors: ({ layers }, inputs) => {
+      const outputs = widthOf(layers, inputs)
+      return outputs === inputs ? [] : [{ name: 'weights', role: 'weights', rows: inputs, columns: outputs }]
+    },
+    stages: (_, _inputs, index) => [{ kind: 'fork', index }],
+    within: ({ layers }) => layers,
+    closing: ({ layers }, inputs, index) => {
+      const outputs = widthOf(layers, inputs)
+      return [{ kind: 'join', index, projection: outputs === inputs ? null : { kind: 'affine', inputs, outputs } }]
+    },
+    activation: () => 'linear',
+    canEnd: true,
+  },
   dense: {
     kind: 'dense',
     synopsis: 'y = f(x·W + b)',
@@ -196,15 +256,32 @@ export function layerRow<S extends LayerSpec>(spec: S): Layer<S> {
   return LAYERS[spec.kind] as unknown as Layer<S>
 }
 
-/** What comes out of a list of layers; null where that depends on what goes in. */
+/** Columns that come out of a list of layers when so many go in. */
+export function widthOf(layers: readonly LayerSpec[], inputs: number): number {
+  return layers.reduce((width, layer) => layerRow(layer).outputs(layer, width), inputs)
+}
+
+/** Columns that come out whatever goes in; null where that depends on it. */
 export function unitsOf(layers: readonly LayerSpec[]): number | null {
-  const units = layers.reduce((width, layer) => layerRow(layer).outputs(layer, width), Number.NaN)
+  const units = widthOf(layers, Number.NaN)
   return Number.isNaN(units) ? null : units
 }
 
 /** Whether batches of these layers must not be cut into chunks. */
 export function needsWholeBatch(layers: readonly LayerSpec[]): boolean {
-  return layers.some((layer) => layerRow(layer).needsWholeBatch)
+  return layers.some((layer) => {
+    const { needsWholeBatch: itself, within } = layerRow(layer)
+    return itself || (within && needsWholeBatch(within(layer)))
+  })
+}
+
+/** The columns of x that a model takes for indices. */
+export function indexColumns([first]: readonly LayerSpec[]): readonly IndexColumn[] {
+  return (first && layerRow(first).indices?.(first)) ?? []
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0)
 }
 
 /** The activation that the outputs of a list of layers have gone through last; 'linear' for none. */
@@ -348,14 +425,102 @@ export function batchNorm(options: BatchNormOptions = {}): BatchNormSpec {
   }
 }
 
+export interface EmbeddingOptions {
+  /** Columns of x that hold indices, counted from 0. */
+  columns: readonly number[]
+  /** How many indices each of them has, at most 2²⁴; one number: all have as many. */
+  sizes: number | readonly number[]
+  /** Numbers that stand for an index. */
+  dimensions: number
+  /** Of the table. @default normal(1) */
+  initializer?: InitializerOption
+  /** λ ≥ 0 of the penalty ½λΣw² on the table. @default the model's */
+  l2?: number
+  /** As of `dense`. @default false */
+  frozen?: boolean
+}
+
+/** The largest integer up to which float32 knows every one. */
+const MOST_INDICES = 2 ** 24
+
+/**
+ * Columns of indices become vectors that are learned: each of `columns`, which hold integers in [0, size), is replaced
+ * where it stands by `dimensions` numbers, a row of a table; the other columns pass through. The first layer of a model.
+ * Its one table has the rows of the first column, then those of the next; `weights()` calls it weights. `standardize`
+ * leaves columns of indices as they are.
+ */
+export function embedding(options: EmbeddingOptions): EmbeddingSpec {
+  refuseUnknown(options, ['columns', 'sizes', 'dimensions', 'initializer', 'l2', 'frozen'], 'embedding')
+  const { columns, sizes, dimensions, initializer = { kind: 'normal', std: 1, mean: 0 }, l2, frozen = false } = options
+  if (!Array.isArray(columns) || columns.length === 0)
+    throw expected('a list of columns such as [0, 3]', 'columns of embedding', columns)
+  const twice = columns.find((column, i) => columns.indexOf(column) !== i)
+  if (twice !== undefined)
+    throw new DownhillError('ERR_OPTION', `Expected different columns of embedding but ${twice} is there twice.`)
+  const all = typeof sizes === 'number' ? columns.map(() => sizes) : sizes
+  if (!Array.isArray(all) || all.length !== columns.length)
+    throw expected(`a number or a list of ${columns.length}, one a column,`, 'sizes of embedding', sizes)
+  const size = { says: 'an integer in [1, 2²⁴]', holds: (n: number) => RANGES.count.holds(n) && n <= MOST_INDICES }
+  return {
+    kind: 'embedding',
+    columns: columns.map((column) => checkNumber(column, RANGES.wholeNotNegative, 'columns of embedding')),
+    sizes: all.map((value) => checkNumber(value, size, 'sizes of embedding')),
+    dimensions: checkNumber(dimensions, RANGES.count, 'dimensions of embedding'),
+    initializer: readInitializer(initializer, 'initializer of embedding'),
+    ...(l2 !== undefined && { l2: checkNumber(l2, RANGES.notNegative, 'l2 of embedding') }),
+    ...readFrozen(frozen, 'embedding'),
+  }
+}
+
+export interface ResidualOptions {
+  /** Of all layers within, and the projection. @default false */
+  frozen?: boolean
+}
+
+/**
+ * y = x + f(x) with f the layers given (He et al. 2016). Where f changes the width, x goes through a projection that is
+ * learned, y = x·W + f(x), without a bias: f has its own. `weights()` lists W before the layers within.
+ */
+export function residual(layers: readonly LayerSpec[], options: ResidualOptions = {}): ResidualSpec {
+  refuseUnknown(options, ['frozen'], 'residual')
+  const { frozen = false } = options
+  if (!Array.isArray(layers) || layers.length === 0)
+    throw expected('a list of layers', 'the layers of residual', layers)
+  const within = layers.map((layer, i) => readNamed(layer, `layers[${i}] of residual`))
+  const first = within.find((layer) => layerRow(layer).indices)
+  if (first) throw notFirst(first)
+  const isFrozen = checkBoolean(frozen, 'frozen of residual')
+  return {
+    kind: 'residual',
+    layers: isFrozen ? within.map(freeze) : within,
+    ...readFrozen(isFrozen, 'residual'),
+  }
+}
+
+/** A layer as its factory makes it with `frozen`; one without parameters as it is. */
+function freeze(layer: LayerSpec): LayerSpec {
+  return layer.kind === 'dropout' || layer.kind === 'activation'
+    ? layer
+    : READERS[layer.kind]({ ...layer, frozen: true } as never)
+}
+
+/** Of a layer of indices that does not come first. */
+export function notFirst({ kind }: LayerSpec): DownhillError {
+  return new DownhillError('ERR_OPTION', `Expected ${kind} to be the first of layers: it reads columns of x.`)
+}
+
 /**
  * A checked layer: what a factory returned, or the same as plain data (as saved in a file).
  * @throws ERR_OPTION
  */
 export function readLayer(value: unknown, at: number): LayerSpec {
+  return readNamed(value, `layers[${at}]`)
+}
+
+function readNamed(value: unknown, name: string): LayerSpec {
   if (typeof value !== 'object' || value === null || !('kind' in value))
-    throw expected('a layer such as dense(64, "tanh")', `layers[${at}]`, value)
-  const kind = checkName((value as { kind: unknown }).kind, Object.keys(LAYERS) as LayerSpec['kind'][], `layers[${at}]`)
+    throw expected('a layer such as dense(64, "tanh")', name, value)
+  const kind = checkName((value as { kind: unknown }).kind, Object.keys(LAYERS) as LayerSpec['kind'][], name)
   return READERS[kind](value as never)
 }
 
@@ -367,4 +532,6 @@ const READERS: { readonly [K in LayerSpec['kind']]: (spec: Extract<LayerSpec, { 
   prelu: ({ kind, isShared, ...options }) => prelu({ shared: isShared, ...options }),
   layerNorm: ({ kind, ...options }) => layerNorm(options),
   batchNorm: ({ kind, ...options }) => batchNorm(options),
+  embedding: ({ kind, ...options }) => embedding(options),
+  residual: ({ layers, frozen = false }) => residual(layers, { frozen }),
 }

@@ -6,7 +6,7 @@ import { BACKEND_NAMES, type BackendName } from './backends/pick'
 import { checkClasses, type Label, type Task } from './data/targets'
 import { DownhillError, expected, refuseUnknown } from './errors'
 import { type InitializerName, type InitializerSpec, readInitializer } from './initializers'
-import { type LayerSpec, layerRow, readLayer, unitsOf } from './layers'
+import { type LayerSpec, layerRow, notFirst, readLayer, unitsOf } from './layers'
 import { type LossName, type LossSpec, readLoss } from './losses'
 import { checkName, checkNumber, RANGES } from './names'
 import type { Dtype } from './plan/plan'
@@ -146,6 +146,8 @@ export function readModelOptions(options: unknown): Config {
 function readLayers(value: unknown): LayerSpec[] {
   if (!Array.isArray(value) || value.length === 0) throw expected('a list of layers', 'layers', value)
   const layers = value.map(readLayer)
+  const late = layers.slice(1).find((layer) => layerRow(layer).indices)
+  if (late) throw notFirst(late)
   const last = layers[layers.length - 1]
   if (!layerRow(last).canEnd)
     throw new DownhillError(

@@ -17,8 +17,8 @@ export function summarize(network: Network): string {
     const shape = `${inputs} → ${outputs}`
     const count = numberOf(tensors).toLocaleString('en-US')
     const isFrozen = tensors.length > 0 && tensors.every((tensor) => !layout.trained.includes(tensor))
-    const detail = [layerRow(spec).detail(spec), isFrozen && 'frozen'].filter(Boolean).join(', ')
-    return [path.map((i) => i + 1).join('.'), spec.kind, shape, detail, count]
+    const detail = [layerRow(spec).detail(spec, inputs), isFrozen && 'frozen'].filter(Boolean).join(', ')
+    return [path.map((i) => i + 1).join('.'), '  '.repeat(path.length - 1) + spec.kind, shape, detail, count]
   })
   const head = ['', 'layer', 'shape', '', 'parameters']
   const widths = head.map((_, c) => Math.max(...[head, ...rows].map((row) => row[c].length)))

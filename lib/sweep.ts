@@ -17,6 +17,7 @@ import { sample } from './doctor/sample'
 import { asInputs, asTargets, type Program } from './doctor/subject'
 import { expected, refuseUnknown } from './errors'
 import { FNN } from './fnn'
+import { indexColumns } from './layers'
 import { lossRow } from './losses'
 import { checkNumber, RANGES } from './names'
 import { type ModelOptions, readModelOptions } from './options'
@@ -123,10 +124,12 @@ interface Data {
 function readData(model: ModelOptions, x: Inputs, y: Targets): Data {
   const config = readModelOptions(model)
   const known = knownOf(config)
-  const pair = readPair(x, y, { inputs: config.inputs ?? undefined, outputs: known.outputs, dtype: config.dtype })
+  const indices = indexColumns(config.layers ?? [])
+  const { inputs, dtype } = config
+  const pair = readPair(x, y, { inputs: inputs ?? undefined, outputs: known.outputs, dtype, indices })
   const coding = inferCoding(pair.targets, known)
   const { loss } = blueprint(config, pair.features.columns, coding)
-  const codec = fitCodec(pair, coding, config.standardize)
+  const codec = fitCodec(pair, coding, config.standardize, indices)
   const chance = chanceLoss(loss, encodePair(codec, pair, lossRow(loss).classTargets, config.dtype))
   const { rows } = pair.features
   const picked = sample(rows, SAMPLE_ROWS, random(config.seed, 'sample'))

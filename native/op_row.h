@@ -67,7 +67,8 @@ OpRow row(const std::string& key, Scope scope, const void* tableRow = nullptr, b
   return {key, scope, split(Op::names), tableRow, load<Op>, needsTargets};
 }
 
-// Gains and shifts, normalisation, slopes (units.cc).
+// Gains and shifts, normalisation, slopes (units.cc); branches and tables (columns.cc).
 void addUnitOps(std::vector<OpRow>& all);
+void addColumnOps(std::vector<OpRow>& all);
 
 }  // namespace downhill

@@ -553,6 +553,7 @@ std::vector<OpRow> build() {
     all.push_back(row<LossTangentOf>(std::string("lossTangent.") + l.name, Scope::chunk, &l));
   }
   addUnitOps(all);
+  addColumnOps(all);
   return all;
 }
 
@@ -622,6 +623,12 @@ size_t Operands::size(const char* name) const {
   if (value >= 0 && value < kMost && value == std::floor(value)) return static_cast<size_t>(value);
   fail(name, "is no size");
   return 0;
+}
+
+size_t Operands::below(const char* name, size_t end) const {
+  const size_t value = size(name);
+  if (value >= end) fail(name, "lies beyond the row");
+  return value;
 }
 
 size_t Operands::size(const char* name, size_t value) const {

@@ -111,6 +111,8 @@ class Operands {
   const Sizes& sizes() const { return sizes_; }
   double number(const char* name) const;
   size_t size(const char* name) const;
+  // A size below `end`.
+  size_t below(const char* name, size_t end) const;
   // A size that must be `value`.
   size_t size(const char* name, size_t value) const;
   // `count` floats, all inside one block of the arena.

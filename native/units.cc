@@ -72,7 +72,8 @@ double sumAlong(size_t from, size_t n, F&& term) {
   return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-double at(const float* x, size_t i) { return x == nullptr ? 0 : static_cast<double>(x[i]); }
+double at(const float* x, size_t i) { return static_cast<double>(x[i]); }
+double orZero(const float* x, size_t i) { return x == nullptr ? 0 : at(x, i); }
 
 // ------------------------------------------------------------------------------------------------- gains and shifts
 
@@ -145,7 +146,7 @@ struct ScaleTangent {
         Ry(in.floats("Ry", in.capacity() * O)) {}
   void run(Step& step) const {
     eachUnit(step.pool, step.B, O, [this](size_t i, size_t o) {
-      Ry[i] = static_cast<float>(at(g, o) * at(Rx, i) + at(Rg, o) * at(x, i) + at(Rb, o));
+      Ry[i] = static_cast<float>(at(g, o) * orZero(Rx, i) + at(Rg, o) * at(x, i) + at(Rb, o));
     });
   }
 };
@@ -167,7 +168,7 @@ struct ScaleGradTangent {
   void run(Step& step) const {
     const bool accumulate = step.first > 0;
     sumOverRows(step.pool, Rdg, step.B, O, accumulate,
-                [this](size_t i) { return at(Rdy, i) * at(x, i) + at(dy, i) * at(Rx, i); });
+                [this](size_t i) { return at(Rdy, i) * at(x, i) + at(dy, i) * orZero(Rx, i); });
     sumOverRows(step.pool, Rdb, step.B, O, accumulate, [this](size_t i) { return at(Rdy, i); });
   }
 };
@@ -484,7 +485,7 @@ struct Prelu {
         a(in.floats("a", A)),
         y(in.floats("y", in.capacity() * O)) {}
   void run(Step& step) const {
-    eachUnit(step.pool, step.B, O, [this](size_t i, size_t o) { y[i] = x[i] > 0 ? x[i] : a[o % A] * x[i]; });
+    eachUnit(step.pool, step.B, O, [this](size_t i, size_t o) { y[i] = x[i] > 0 ? x[i] : a[A == 1 ? 0 : o] * x[i]; });
   }
 };
 
@@ -502,7 +503,8 @@ struct PreluGrad {
         dy(in.floats("dy", in.capacity() * O)),
         dx(in.floats("dx", in.capacity() * O)) {}
   void run(Step& step) const {
-    eachUnit(step.pool, step.B, O, [this](size_t i, size_t o) { dx[i] = x[i] > 0 ? dy[i] : a[o % A] * dy[i]; });
+    eachUnit(step.pool, step.B, O,
+             [this](size_t i, size_t o) { dx[i] = x[i] > 0 ? dy[i] : a[A == 1 ? 0 : o] * dy[i]; });
   }
 };
 
@@ -540,8 +542,9 @@ struct PreluTangent {
         Ry(in.floats("Ry", in.capacity() * O)) {}
   void run(Step& step) const {
     eachUnit(step.pool, step.B, O, [this](size_t i, size_t o) {
-      const double turned = at(Rx, i);
-      Ry[i] = static_cast<float>(x[i] > 0 ? turned : at(a, o % A) * turned + at(Ra, o % A) * at(x, i));
+      const double turned = orZero(Rx, i);
+      const size_t k = A == 1 ? 0 : o;
+      Ry[i] = static_cast<float>(x[i] > 0 ? turned : at(a, k) * turned + at(Ra, k) * at(x, i));
     });
   }
 };
@@ -564,7 +567,8 @@ struct PreluGradTangent {
   void run(Step& step) const {
     eachUnit(step.pool, step.B, O, [this](size_t i, size_t o) {
       const double straight = at(Rdy, i);
-      Rdx[i] = static_cast<float>(x[i] > 0 ? straight : at(a, o % A) * straight + at(Ra, o % A) * at(dy, i));
+      const size_t k = A == 1 ? 0 : o;
+      Rdx[i] = static_cast<float>(x[i] > 0 ? straight : at(a, k) * straight + at(Ra, k) * at(dy, i));
     });
   }
 };
@@ -585,7 +589,7 @@ struct PreluGradSlopeTangent {
         Rda(in.floats("Rda", A)) {}
   void run(Step& step) const {
     sumOverRows(step.pool, Rda, step.B * O / A, A, step.first > 0,
-                [this](size_t i) { return x[i] > 0 ? 0 : at(x, i) * at(Rdy, i) + at(Rx, i) * at(dy, i); });
+                [this](size_t i) { return x[i] > 0 ? 0 : at(x, i) * at(Rdy, i) + orZero(Rx, i) * at(dy, i); });
   }
 };
 

@@ -17,9 +17,12 @@ import {
   type DenseOptions,
   dense,
   dropout,
+  embedding,
+  indexColumns,
   type LayerSpec,
   layerNorm,
   prelu,
+  residual,
 } from '../dist/layers'
 import {
   binaryCrossEntropy,
@@ -219,9 +222,76 @@ const PARTS: readonly [name: string, row: CaseRow][] = [
       batch: 8,
     },
   ],
+  ['batchNorm of many units', { inputs: 5, layers: [layer(150, 'tanh'), batchNorm(), layer(2)], rows: 300 }],
   [
-    'batchNorm of many rows and units',
-    { inputs: 5, layers: [layer(150, 'tanh'), batchNorm(), layer(2)], rows: 1500, capacity: 1500 },
+    'residual',
+    {
+      inputs: 5,
+      layers: [layer(9, 'tanh'), residual([layer(9, 'tanh'), layer(9)]), activation('relu'), layer(3)],
+      rows: 33,
+      batch: 31,
+    },
+  ],
+  [
+    'residual, projected and nested',
+    {
+      inputs: 5,
+      layers: [
+        residual([layer(9, 'tanh'), residual([layerNorm(), activation('silu'), layer(9), dropout(0.3)])]),
+        residual([activation('tanh'), layer(4), activation('elu')]),
+        residual([dropout(0.2)]),
+        layer(3),
+      ],
+      rows: 31,
+      capacity: 7,
+      l2: 0.1,
+    },
+  ],
+  [
+    'residual at the end, frozen within and whole',
+    {
+      inputs: 5,
+      layers: [
+        layer(4, 'tanh'),
+        residual([layer(6, 'tanh'), batchNorm()], { frozen: true }),
+        residual([layer(3, 'linear', { frozen: true }), prelu()]),
+        residual([layer(3, 'tanh'), batchNorm()]),
+      ],
+      rows: 25,
+      batch: 8,
+    },
+  ],
+  [
+    'embedding',
+    {
+      inputs: 5,
+      layers: [embedding({ columns: [3, 0], sizes: [7, 4], dimensions: 3 }), layer(9, 'tanh'), layer(2)],
+      rows: 33,
+      batch: 31,
+      l2: 0.1,
+    },
+  ],
+  [
+    'embedding in chunks, of wide vectors, frozen, of nothing else',
+    {
+      inputs: 3,
+      layers: [embedding({ columns: [1, 0], sizes: 5, dimensions: 40 }), layerNorm(), layer(2)],
+      rows: 31,
+      capacity: 7,
+    },
+  ],
+  [
+    'embedding, frozen',
+    { inputs: 3, layers: [embedding({ columns: [0], sizes: 5, dimensions: 2, frozen: true }), layer(2)], rows: 9 },
+  ],
+  [
+    'embedding of many rows',
+    {
+      inputs: 3,
+      layers: [embedding({ columns: [0, 1], sizes: 50, dimensions: 70 }), layer(2)],
+      rows: 600,
+      capacity: 250,
+    },
   ],
   [
     'frozen layers',
@@ -388,6 +458,8 @@ export function tableOf(row: Case): Table {
     : scatter(rows * columns, seed, 0, 3)
   const y = TARGETS[row.targets](row, outputsOf(model))
   const weights = weighted ? Float64Array.from(scatter(rows, seed, 2), (v, r) => (r % 5 === 4 ? 0 : Math.abs(v))) : null
+  for (const { column, size } of indexColumns(model.layers))
+    for (let r = 0; r < rows; r++) x[r * columns + column] = Math.floor(Math.abs(x[r * columns + column] * 100)) % size
   return { rows, columns, x, scale: bytes ? 1 / 255 : 1, targets, y, weights }
 }
 

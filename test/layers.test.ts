@@ -5,7 +5,20 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { activation, batchNorm, DownhillError, dense, FNN, type LayerSpec, layerNorm, prelu, sgd } from 'downhill'
+import {
+  activation,
+  batchNorm,
+  DownhillError,
+  dense,
+  type EmbeddingOptions,
+  embedding,
+  FNN,
+  type LayerSpec,
+  layerNorm,
+  prelu,
+  residual,
+  sgd,
+} from 'downhill'
 import t from 'tap'
 import { agree, onEachBackend, readJson, type TestBackend } from './truth'
 
@@ -14,6 +27,8 @@ type Described =
   | { kind: 'dense'; units: number; activation: 'tanh' }
   | { kind: 'activation'; activation: 'tanh' }
   | { kind: 'prelu' | 'layerNorm' | 'batchNorm'; options: object }
+  | { kind: 'residual'; layers: Described[] }
+  | ({ kind: 'embedding' } & EmbeddingOptions)
 
 /** Values of one layer, by name; null where there is none. */
 type Entry = Readonly<Record<string, number[][] | number[] | null>>
@@ -37,6 +52,11 @@ const { networks, learningRate, momentum } = readJson<{ networks: Network[]; lea
 function made(layer: Described): LayerSpec {
   if (layer.kind === 'dense') return dense(layer.units, layer.activation)
   if (layer.kind === 'activation') return activation(layer.activation)
+  if (layer.kind === 'residual') return residual(layer.layers.map(made))
+  if (layer.kind === 'embedding') {
+    const { kind, ...options } = layer
+    return embedding(options)
+  }
   return { prelu, layerNorm, batchNorm }[layer.kind](layer.options)
 }
 
@@ -67,6 +87,9 @@ function numbersOf(value: unknown): number[] {
   return Array.from('data' in (value as object) ? (value as { data: Float64Array }).data : (value as Float64Array))
 }
 
+/** Lets a wrong argument past the compiler. */
+const wrong = (value: unknown): never => value as never
+
 const VALUES = { float64: { absolute: 1e-12 }, float32: { absolute: 3e-6 } }
 const TRAINED = { float64: { absolute: 1e-9 }, float32: { absolute: 1e-4 } }
 
@@ -76,7 +99,7 @@ for (const network of networks)
       const { x, y, outputs, loss, gradients, runs, start } = network
       const net = netOf(network, backend)
       const near = VALUES[backend.dtype]
-      agree(t, flatten(net.weights()), flatten(start), { absolute: 1e-7 }, 'the start')
+      agree(t, flatten(net.weights()), flatten(start), { absolute: 1e-7, relative: 1e-7 }, 'the start')
       agree(t, numbersOf(net.predict(x)), outputs.flat(), near, 'outputs')
       agree(t, [net.loss(x, y)], [loss], near, 'loss')
       agree(t, flatten(net.gradients(x, y).layers), flatten(gradients), near, 'gradients')
@@ -221,6 +244,114 @@ t.test('running statistics may be set, and are left where they are not given', a
   const [out] = net.predict([[5, 6]]) as Float64Array
   t.ok(Math.abs(out - (w1 * (4 / Math.sqrt(3 + 1e-5)) + w2 * (4 / Math.sqrt(4 + 1e-5)))) < 1e-12)
   t.equal(net.gradients([[1, 2]], [1]).layers[0].runningMean, undefined)
+})
+
+t.test('layers within a residual block are shown, saved and numbered', async (t) => {
+  const layers = [
+    embedding({ columns: [1], sizes: 3, dimensions: 2 }),
+    residual([dense(4, 'tanh'), residual([dense(4)])]),
+    residual([layerNorm(), dense(4)], { frozen: true }),
+    dense(1),
+  ]
+  const net = new FNN({ inputs: 2, layers, loss: 'mse', backend: 'typescript' })
+  t.equal(
+    net.summary(),
+    `       layer        shape                      parameters
+1      embedding    2 → 3  column 1 of 3 by 2           6
+2      residual     3 → 4  projected                   12
+2.1      dense      3 → 4  tanh                        16
+2.2      residual   4 → 4                               0
+2.2.1      dense    4 → 4  linear                      20
+3      residual     4 → 4                               0
+3.1      layerNorm  4 → 4  frozen                       8
+3.2      dense      4 → 4  linear, frozen              20
+4      dense        4 → 1  linear                       5
+
+87 parameters, 28 of them frozen, loss mse (mean), on the typescript backend`,
+  )
+  t.strictSame(
+    net.weights().map(({ weights: { rows, columns } }) => [rows, columns]),
+    [
+      [3, 2],
+      [3, 4],
+      [3, 4],
+      [4, 4],
+      [1, 4],
+      [4, 4],
+      [4, 1],
+    ],
+  )
+})
+
+t.test('an index that is none is named by its place, wherever it comes in', (t) =>
+  onEachBackend(t, async (t, backend) => {
+    const layers = [embedding({ columns: [1, 2], sizes: [3, 5], dimensions: 2 }), dense(1)]
+    const net = new FNN({ inputs: 3, layers, loss: 'mse', ...backend.options })
+    const x = [
+      [0.5, 2, 4],
+      [-7, 0, 0],
+    ]
+    for (const [value, column, size] of [
+      [3, 1, 3],
+      [-1, 2, 5],
+      [0.5, 2, 5],
+      [5, 2, 5],
+    ] as const) {
+      const bad = x.map((row) => [...row])
+      bad[1][column] = value
+      const refused = {
+        code: 'ERR_DATA',
+        message: `Expected an integer in [0, ${size}) in x but row 1, column ${column} (counted from 0) is ${value}.`,
+      }
+      for (const call of [
+        () => net.predict(bad),
+        () => net.predict(Float64Array.from(bad.flat())),
+        () => net.loss(bad, [1, 2]),
+        () => net.fitSync(bad, [1, 2]),
+        () => net.fitSync(x, [1, 2], { validation: { x: bad, y: [1, 2] } }),
+      ])
+        t.throws(call, refused)
+      await t.rejects(net.fit(bad, [1, 2]).then(), refused)
+    }
+    t.throws(() => net.predict(Float32Array.of(1, Number.NaN, 2)), { code: 'ERR_DATA' })
+  }),
+)
+
+t.test('standardize leaves columns of indices as they are', (t) =>
+  onEachBackend(t, async (t, backend) => {
+    const layers = [
+      embedding({ columns: [1], sizes: 4, dimensions: 1, initializer: [[1], [2], [3], [4]] }),
+      dense(1, 'linear', { initializer: [[0], [1]] }),
+    ]
+    const net = new FNN({ inputs: 2, layers, loss: 'mse', standardize: 'inputs', ...backend.options })
+    const x = [
+      [10, 0],
+      [20, 3],
+      [30, 1],
+      [40, 2],
+    ]
+    net.fitSync(x, [1, 2, 3, 4], { epochs: 1, learningRate: 0 })
+    t.strictSame([...(net.predict(x) as Float64Array)], [1, 4, 2, 3])
+  }),
+)
+
+t.test('what cannot be laid out is refused', async (t) => {
+  const table = embedding({ columns: [2], sizes: 3, dimensions: 2 })
+  const refused = (layers: LayerSpec[], code: string, message: RegExp) =>
+    t.throws(() => new FNN({ inputs: 2, layers, loss: 'mse' }), { code, message })
+  refused([table, dense(1)], 'ERR_SHAPE', /columns of embedding below 2/)
+  refused([dense(2), table, dense(1)], 'ERR_OPTION', /embedding to be the first/)
+  refused([table], 'ERR_OPTION', /gives outputs/)
+  t.throws(() => residual([table]), { code: 'ERR_OPTION', message: /embedding to be the first/ })
+  t.throws(() => residual([wrong({ kind: 'dens' })]), { code: 'ERR_OPTION', message: /did you mean "dense"/ })
+  t.throws(() => embedding({ columns: [0, 0], sizes: 3, dimensions: 2 }), {
+    code: 'ERR_OPTION',
+    message: /0 is there twice/,
+  })
+  t.throws(() => embedding({ columns: [0, 1], sizes: [3], dimensions: 2 }), {
+    code: 'ERR_OPTION',
+    message: /a list of 2/,
+  })
 })
 
 t.test('a summary says what a layer is', async (t) => {

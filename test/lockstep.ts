@@ -199,6 +199,10 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   normalizeBy: { writes: rowsOf(['y', 'O']), ...UNIT_BOUND },
   normalizeByGrad: { writes: rowsOf(['dx', 'O']), ...UNIT_BOUND },
   track: { writes: vectors('to'), ...UNIT_BOUND },
+  add: { writes: rowsOf(['y', 'O']), roundings: roundings(1), magnitude: 'result' },
+  copyColumn: { writes: rowsOf(['y', 'O']), roundings: roundings(0), magnitude: 'result' },
+  embed: { writes: rowsOf(['y', 'O']), roundings: roundings(0), magnitude: 'result' },
+  embedGrad: { writes: ({ size, D }) => [['dW', size * D]], roundings: (_, rows) => rows, magnitude: 'terms' },
   prelu: { writes: rowsOf(['y', 'O']), ...UNIT_BOUND },
   preluGrad: { writes: rowsOf(['dx', 'O']), ...UNIT_BOUND },
   preluGradSlope: { writes: units(['da', 'A']), ...SUM_BOUND },
@@ -372,7 +376,7 @@ function flush(v: number): number {
 /** Whether an instruction changes one of its inputs, so that a second chunk would see what the first left. */
 export function isInPlace(instruction: Instruction): boolean {
   const { x, y, dx, dy, Rdx, Rdy } = instruction as unknown as Operands
-  if (instruction.op === 'activate' || instruction.op === 'mask') return x === y
+  if (instruction.op === 'activate' || instruction.op === 'mask' || instruction.op === 'add') return x === y
   const isOfIdentity = instruction.op === 'activateGrad' && ACTIVATIONS.get(instruction.row ?? '')?.isIdentity
   return isOfIdentity === true || (dx !== undefined && dx === dy) || (Rdx !== undefined && Rdx === Rdy)
 }

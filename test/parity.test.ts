@@ -423,7 +423,15 @@ const joined = (reports: readonly Report[]): Float64Array[] =>
 const SMALL = CASES.filter(({ rows, model }) => rows < 100 && model.inputs < 40)
 
 /** Enough rows or weights for several tiles of work. */
-const LARGE = ["the question's", 'wide enough for BLAS', 'more than a chunk', 'one row more than two chunks']
+const LARGE = [
+  "the question's",
+  'wide enough for BLAS',
+  'more than a chunk',
+  'one row more than two chunks',
+  'units in tiles',
+  'batchNorm of many units',
+  'embedding of many rows',
+]
 
 t.test('however a training is cut into slices, sync or not, the bits are the same', (t) =>
   onEach(t, ALL, async (t, on) => {

@@ -122,6 +122,9 @@ t.test('a grid is every combination; the best is trained on all rows', async (t)
     'the same numbers again',
   )
   t.equal(again.net, null)
+  const byF1 = await gridSearch({ ...options, metric: 'f1', refit: false })
+  t.equal(byF1.metric, 'f1')
+  t.ok(byF1.trials[0].mean >= byF1.trials[3].mean, 'of f1 the highest is best')
   const byLoss = await gridSearch({ ...options, metric: 'loss', refit: false })
   t.ok(byLoss.trials[0].mean <= byLoss.trials[3].mean, 'of a loss the lowest is best')
 })
@@ -187,7 +190,9 @@ t.test('what cannot be searched is one sentence', async (t) => {
   const wrong: [string, Promise<unknown>, RegExp][] = [
     ['folds', crossValidate({ x, y, folds: 1 }), /integer ≥ 2/],
     ['rows', crossValidate({ x, y, folds: 13 }), /13 rows/],
-    ['metric', crossValidate({ x, y, metric: 'accurracy' }), /did you mean "accuracy"/],
+    ['metric', crossValidate({ x, y, metric: 'accurracy' as never }), /did you mean "accuracy"/],
+    ['of another task', crossValidate({ x, y, metric: 'rmse' }), /binary task/],
+    ['a list', crossValidate({ x, y, metric: 'confusionMatrix' }), /one number/],
     ['option', crossValidate({ x, y, fold: 3 } as never), /did you mean "folds"/],
     ['empty', gridSearch({ x, y, search: {} }), /at least one option/],
     ['part', gridSearch({ x, y, search: { fits: {} } as never }), /did you mean "fit"/],

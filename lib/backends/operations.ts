@@ -10,6 +10,7 @@ import { LOSS_KERNELS } from '../losses'
 import { type Floats, type InstructionOf, OPS, type OpName, type OpRow, opKey } from '../plan/plan'
 import { maskBits, maskKey } from '../random'
 import { nadamWeights } from '../step-form'
+import { COLUMN_OPERATIONS } from './columns'
 import { type Context, largestIn, type Memory, type Operation, type Prepare, within } from './context'
 import {
   affine,
@@ -43,6 +44,7 @@ function lossScale(scale: number, overRows: number, { weight }: Context): number
 
 const PREPARE: { readonly [K in OpName]: Prepare<K> } = {
   ...UNIT_OPERATIONS,
+  ...COLUMN_OPERATIONS,
 
   gather({ x, I }, memory) {
     const to = memory.view(x, I * memory.capacity)

@@ -5,7 +5,7 @@
  * scaling of columns standardize.ts; this file only puts the two together.
  */
 import type { Dtype, Floats, Table } from '../plan/plan'
-import { type FeatureTable, selectRows } from './matrix'
+import { type FeatureTable, type IndexColumn, selectRows } from './matrix'
 import { splitRows } from './split'
 import { fitStandardization, type Standardization, standardize, unstandardize } from './standardize'
 import { type Coding, classIndices, encodeTargets, numbersOf, selectTargets, type TargetTable } from './targets'
@@ -30,16 +30,29 @@ export interface Pair {
 /** What to standardize; targets only where they are numbers. */
 export type StandardizeOption = boolean | 'inputs' | 'targets'
 
-/** @throws ERR_DATA where a column's values lie too far apart to be standardized */
-export function fitCodec(pair: Pair, coding: Coding, option: StandardizeOption): Codec {
+/**
+ * @param indices columns of x that are no quantities, and are left as they are
+ * @throws ERR_DATA where a column's values lie too far apart to be standardized
+ */
+export function fitCodec(
+  pair: Pair,
+  coding: Coding,
+  option: StandardizeOption,
+  indices: readonly IndexColumn[] = [],
+): Codec {
   const { features, targets, sampleWeight } = pair
   const wantsInputs = option === true || option === 'inputs'
   const wantsTargets = coding.task === 'regression' && (option === true || option === 'targets')
   return {
     coding,
-    inputs: wantsInputs ? fitStandardization(features, sampleWeight) : null,
+    inputs: wantsInputs ? leaving(indices, fitStandardization(features, sampleWeight)) : null,
     targets: wantsTargets ? fitStandardization(numbersOf(targets), sampleWeight, 'y') : null,
   }
+}
+
+function leaving(indices: readonly IndexColumn[], { mean, std }: Standardization): Standardization {
+  const isLeft = (c: number): boolean => indices.some(({ column }) => column === c)
+  return { mean: mean.map((value, c) => (isLeft(c) ? 0 : value)), std: std.map((value, c) => (isLeft(c) ? 1 : value)) }
 }
 
 /** x as the network takes it. @throws ERR_SHAPE, ERR_DATA */

@@ -47,6 +47,14 @@ export interface FeatureOptions {
   dtype?: Dtype
   /** Whether whoever reads a typed array next looks at its entries, and then asks `notFinite` for the error. @default false */
   isCheckedLater?: boolean
+  /** Columns that must hold indices. @default none */
+  indices?: readonly IndexColumn[]
+}
+
+/** A column of integers in [0, size). */
+export interface IndexColumn {
+  readonly column: number
+  readonly size: number
 }
 
 /** From here on a double rounds to Infinity in float32: 2¹²⁸ − 2¹⁰³, halfway between its largest number and 2¹²⁸. */
@@ -61,12 +69,13 @@ export const LIMITS: { readonly [D in Dtype]: number } = { float32: FLOAT32_LIMI
  *
  * @returns rows ≥ 1 and columns ≥ 1; every value finite and within `dtype`
  * @throws ERR_SHAPE ragged rows, sizes that do not fit `inputs`, `rows` or each other, more than two dimensions
+ * @throws ERR_DATA a column of `indices` with anything but an index
  * @throws ERR_DATA no data, a kind that cannot be read, an entry that is not a finite number or beyond `dtype`, a
  *   typed array whose buffer is gone
  */
 export function readFeatures(
   x: unknown,
-  { inputs, rows, name = 'x', dtype = 'float32', isCheckedLater = false }: FeatureOptions = {},
+  { inputs, rows, name = 'x', dtype = 'float32', isCheckedLater = false, indices = [] }: FeatureOptions = {},
 ): FeatureTable {
   const kind = KINDS.find((row) => row.is(x))
   if (kind === undefined) throw unreadable(name, x)
@@ -75,7 +84,24 @@ export function readFeatures(
     throw new DownhillError('ERR_SHAPE', `Expected ${inputs} columns in ${name} but it has ${table.columns}.`)
   if (rows !== undefined && table.rows !== rows)
     throw new DownhillError('ERR_SHAPE', `Expected ${rows} rows in ${name} but it has ${table.rows}.`)
+  for (const each of indices) checkIndices(table, each, name)
   return table
+}
+
+function checkIndices({ x, rows, columns, scale }: FeatureTable, { column, size }: IndexColumn, name: string): void {
+  if (column >= columns)
+    throw new DownhillError(
+      'ERR_SHAPE',
+      `Expected a column ${column} in ${name}, as embedding reads, but it has ${columns} columns.`,
+    )
+  for (let r = 0; r < rows; r++) {
+    const value = x[r * columns + column] * scale
+    if (Number.isInteger(value) && value >= 0 && value < size) continue
+    throw new DownhillError(
+      'ERR_DATA',
+      `Expected an integer in [0, ${size}) in ${name} but ${place(r, column, columns)} is ${value}.`,
+    )
+  }
 }
 
 /** The error for the first value of a table that was to be checked later, and is not finite in `dtype`. */

@@ -8,7 +8,17 @@
  */
 import { DownhillError, describe, expected } from '../errors'
 import type { Dtype, Floats } from '../plan/plan'
-import { type FeatureTable, type Inputs, isFlat, LIMITS, type Matrix, place, readFeatures, selectRows } from './matrix'
+import {
+  type FeatureTable,
+  type IndexColumn,
+  type Inputs,
+  isFlat,
+  LIMITS,
+  type Matrix,
+  place,
+  readFeatures,
+  selectRows,
+} from './matrix'
 
 export type Task = 'binary' | 'multiclass' | 'multilabel' | 'regression'
 /** What a class is called: the caller's own value, in the caller's own type. */
@@ -95,14 +105,14 @@ function readLabels(y: readonly unknown[]): TargetTable {
 export function readPair(
   x: unknown,
   y: unknown,
-  known: { inputs?: number; outputs?: number; dtype?: Dtype } = {},
+  known: { inputs?: number; outputs?: number; dtype?: Dtype; indices?: readonly IndexColumn[] } = {},
 ): { features: FeatureTable; targets: TargetTable } {
-  const { inputs, outputs, dtype } = known
+  const { inputs, outputs, dtype, indices } = known
   if (inputs === undefined && isFlat(x)) {
     const targets = readTargets(y)
-    return { features: readFeatures(x, { rows: targets.rows, dtype }), targets }
+    return { features: readFeatures(x, { rows: targets.rows, dtype, indices }), targets }
   }
-  const features = readFeatures(x, { inputs, dtype })
+  const features = readFeatures(x, { inputs, dtype, indices })
   return { features, targets: readTargets(y, { rows: features.rows, outputs }) }
 }
 

@@ -116,7 +116,17 @@ function heldAt(chunk: readonly Instruction[], i: number, read: (at: number, col
 }
 
 /** What is linear in what is given to it. */
-const LINEAR = new Set(['gather', 'gatherTargets', 'affine', 'mask', 'scale'])
+const LINEAR = new Set([
+  'gather',
+  'gatherTargets',
+  'affine',
+  'mask',
+  'scale',
+  'normalizeBy',
+  'add',
+  'copyColumn',
+  'embed',
+])
 
 function look(
   placed: PlacedLayer,

@@ -7,11 +7,11 @@
  * is an optimizer alone. A plan holds those that were asked for. Each program lays its activations into the same workspace from its start, since none
  * keeps anything there from one step to the next; but for what `linearize` leaves to `curvature`.
  */
-import { layerRow, outputActivation, type TensorName } from '../layers'
+import { type LayerSpec, layerRow, outputActivation, type TensorName } from '../layers'
 import { type LossSpec, placeLoss } from '../losses'
 import { type Matrix, type OptimizerSpec, optimizerRow } from '../optimizers'
 import { PENALTIES, type Penalty } from '../penalties'
-import { type Layout, layOut, type Model, nothingToTrain, penaltyOf } from './layout'
+import { type Layout, layOut, type Model, nothingToTrain, penaltyOf, type Tensor } from './layout'
 import { align, type Dtype, type Instruction, type Plan, type Program, type ProgramName, type Range } from './plan'
 import {
   type Emitted,
@@ -139,6 +139,7 @@ function emitterAt(workspace: number, { capacity }: CompileOptions, name: Progra
     isTraining: name === 'train',
     takesBatch: AS_TRAINED.includes(name),
     keepsDeltas: name === 'linearize' || name === 'curvature',
+    branches: new Map(),
     instructions,
     afterwards,
     emit: (instruction) => instructions.push(instruction),
@@ -168,28 +169,47 @@ interface Forward {
   readonly held: Stage | null
 }
 
+/** A stage and the tensors of its layer. */
+interface PlacedStage {
+  readonly stage: Stage
+  readonly parameters: StageParameters
+}
+
+/** The stages of all layers in order: a layer's own, those of layers within it, and what closes it. */
+function unfold({ model, layout, tangent, curvature }: Site, gradients: Range | null): PlacedStage[] {
+  let next = 0
+  const visit = (spec: LayerSpec): PlacedStage[] => {
+    const index = next++
+    const { inputs, tensors } = layout.layers[index]
+    const parameters: StageParameters = {
+      value: placeIn(layout.parameters, tensors),
+      gradient: placeIn(gradients, tensors),
+      tangent: placeIn(tangent, tensors),
+      curvature: placeIn(curvature, tensors),
+    }
+    const row = layerRow(spec)
+    const own = (stages: readonly Stage[]): PlacedStage[] => stages.map((stage) => ({ stage, parameters }))
+    const within = (row.within?.(spec) ?? []).flatMap(visit)
+    return [...own(row.stages(spec, inputs, index)), ...within, ...own(row.closing?.(spec, inputs, index) ?? [])]
+  }
+  return model.layers.flatMap(visit)
+}
+
+/** Where a layer's tensors stand in a block that is laid out as the parameters are, or as their beginning. */
+function placeIn(block: Range | null, tensors: readonly Tensor[]): Place {
+  const find = (name: TensorName): number => {
+    const tensor = tensors.find(({ spec }) => spec.name === name)
+    return block === null || tensor === undefined || tensor.at >= block.length ? -1 : block.at + tensor.at
+  }
+  return { W: find('weights'), b: find('bias'), mean: find('runningMean'), variance: find('runningVariance') }
+}
+
 /** `gradients`: where dW and db go; null where nobody wants them. */
 function emitForward(site: Site, to: Collector, gradients: Range | null = null): Forward {
-  const { model, layout, options, tangent, curvature } = site
+  const { model, layout, options } = site
   const x = to.allocate(model.inputs)
   to.emit({ op: 'gather', x, I: model.inputs })
-  const stages: { stage: Stage; parameters: StageParameters }[] = []
-  for (const [index, { spec, inputs, tensors }] of layout.layers.entries()) {
-    const within = (block: Range | null): Place => {
-      const find = (name: TensorName): number => {
-        const tensor = tensors.find(({ spec }) => spec.name === name)
-        return block === null || tensor === undefined || tensor.at >= block.length ? -1 : block.at + tensor.at
-      }
-      return { W: find('weights'), b: find('bias'), mean: find('runningMean'), variance: find('runningVariance') }
-    }
-    const parameters: StageParameters = {
-      value: within(layout.parameters),
-      gradient: within(gradients),
-      tangent: within(tangent),
-      curvature: within(curvature),
-    }
-    for (const stage of layerRow(spec).stages(spec, inputs, index)) stages.push({ stage, parameters })
-  }
+  const stages = unfold(site, gradients)
   const last = stages.at(-1)?.stage
   const held = last?.kind === 'activate' && placeLoss(options.loss, last.activation).fused ? last : null
   if (held) stages.pop()

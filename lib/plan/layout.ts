@@ -7,7 +7,7 @@
  */
 import { DownhillError } from '../errors'
 import { drawTensor, type InitializerSpec } from '../initializers'
-import { type LayerSpec, layerRow, type TensorRole, type TensorSpec } from '../layers'
+import { type LayerSpec, layerRow, type TensorRole, type TensorSpec, widthOf } from '../layers'
 import type { Penalty } from '../penalties'
 import { random } from '../random'
 import { align, type Floats, type Range } from './plan'
@@ -34,7 +34,7 @@ export interface Tensor {
 /** A layer where it stands. */
 export interface PlacedLayer {
   readonly spec: LayerSpec
-  /** Its place in model.layers. */
+  /** Its place in model.layers; of one within another, that one's and then its own. */
   readonly path: readonly number[]
   readonly inputs: number
   readonly outputs: number
@@ -42,7 +42,7 @@ export interface PlacedLayer {
 }
 
 export interface Layout {
-  /** All layers in order. */
+  /** All layers in order, those within another right behind it. */
   readonly layers: readonly PlacedLayer[]
   /** All tensors, layer after layer. */
   readonly tensors: readonly Tensor[]
@@ -57,7 +57,7 @@ export interface Layout {
 }
 
 export function outputsOf(model: Model): number {
-  return model.layers.reduce((width, layer) => layerRow(layer).outputs(layer, width), model.inputs)
+  return widthOf(model.layers, model.inputs)
 }
 
 /** Offsets are 32-bit integers on the other side of the border. */
@@ -76,13 +76,17 @@ const ORDER: readonly { readonly role: TensorRole; readonly isFrozen: boolean | 
 export function layOut(model: Model): Layout {
   const sized: { spec: LayerSpec; path: number[]; inputs: number; outputs: number; tensors: readonly TensorSpec[] }[] =
     []
-  let width = model.inputs
-  for (const [index, spec] of model.layers.entries()) {
-    const row = layerRow(spec)
-    const [inputs, outputs] = [width, row.outputs(spec, width)]
-    sized.push({ spec, path: [index], inputs, outputs, tensors: row.tensors(spec, inputs) })
-    width = outputs
+  const size = (layers: readonly LayerSpec[], width: number, path: readonly number[]): void => {
+    let inputs = width
+    for (const [i, spec] of layers.entries()) {
+      const row = layerRow(spec)
+      const outputs = row.outputs(spec, inputs)
+      sized.push({ spec, path: [...path, i], inputs, outputs, tensors: row.tensors(spec, inputs) })
+      size(row.within?.(spec) ?? [], inputs, [...path, i])
+      inputs = outputs
+    }
   }
+  size(model.layers, model.inputs, [])
   let at = 0
   let [trained, differentiable] = [0, 0]
   const places = new Map<TensorSpec, number>()

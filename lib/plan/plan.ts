@@ -145,6 +145,23 @@ export const OPS = {
     operands: ['dy', 'variance', 'dx', 'O', 'epsilon'],
     synopsis: 'dx = dy/√(variance + ε)   (dx may be dy)',
   },
+  add: { scope: 'chunk', operands: ['x', 'z', 'y', 'O'], synopsis: 'y = x + z   (z −1: zero; y may be x)' },
+  copyColumn: {
+    scope: 'chunk',
+    operands: ['x', 'y', 'I', 'O', 'column', 'to'],
+    synopsis: 'y[b,to] = x[b,column]   (x −1: zero)',
+  },
+  embed: {
+    scope: 'chunk',
+    operands: ['x', 'W', 'y', 'I', 'O', 'column', 'to', 'size', 'D'],
+    synopsis: 'y[b, to … to + D) = W[x[b,column],:]   (W: size × D; what is no index counts as 0)',
+  },
+  embedGrad: {
+    scope: 'chunk',
+    operands: ['x', 'dy', 'dW', 'I', 'O', 'column', 'to', 'size', 'D'],
+    synopsis:
+      'dW[x[b,column],:] (+)= dy[b, to … to + D), for each b   (= in the first chunk of a step, += in the others)',
+  },
   prelu: {
     scope: 'chunk',
     operands: ['x', 'a', 'y', 'O', 'A'],

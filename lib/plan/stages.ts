@@ -18,6 +18,19 @@ export type Stage =
   | { readonly kind: 'scale' }
   | { readonly kind: 'normalizeRows'; readonly epsilon: number }
   | {
+      readonly kind: 'embed'
+      readonly columns: readonly number[]
+      readonly sizes: readonly number[]
+      readonly dimensions: number
+    }
+  | { readonly kind: 'fork'; readonly index: number }
+  | {
+      readonly kind: 'join'
+      readonly index: number
+      /** What the other branch goes through; null: nothing. */
+      readonly projection: Extract<Stage, { kind: 'affine' }> | null
+    }
+  | {
       readonly kind: 'normalizeColumns'
       readonly momentum: number
       readonly epsilon: number
@@ -32,6 +45,8 @@ export interface Emitter {
   readonly takesBatch: boolean
   /** Whether tangents will be taken of this pass, so that every dy must outlive its use. */
   readonly keepsDeltas: boolean
+  /** The forks that wait for their join, by the index that both have. */
+  readonly branches: Map<number, Branch>
   emit(instruction: Instruction): void
   /** Pushes what a step does once it is sure to be made. */
   emitAfterwards(instruction: Instruction): void
@@ -47,6 +62,14 @@ export interface Input {
   readonly width: number
   /** Somebody else still needs it: it must not be overwritten. */
   readonly isKept: boolean
+}
+
+/** What a fork and its join tell each other of the branch around the stages between them: offsets, −1 for zero. */
+export interface Branch {
+  readonly input: Input
+  Rx: number
+  dx: number
+  Rdx: number
 }
 
 /** Tensors of the layer a stage belongs to, by offset; −1 where absent. */
@@ -321,6 +344,110 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
       backTangent(back, { Rx, dy, Rdy }) {
         back.emit({ op: 'normalizeColumnsGradTangent', y, s, Rx, dy, Rdy, Rdx: Rdy, O })
         return Rdy
+      },
+    }
+  },
+
+  // The first of a model: nobody wants its dx, and there is no Rx.
+  embed({ columns, sizes, dimensions: D }, { x, width: I }, { value, gradient, tangent, curvature }, to) {
+    const O = I + columns.length * (D - 1)
+    const tables = columns.map((column, i) => {
+      const before = sizes.slice(0, i).reduce((sum, size) => sum + size, 0)
+      return {
+        column,
+        at: column + columns.filter((other) => other < column).length * (D - 1),
+        row: before,
+        size: sizes[i],
+      }
+    })
+    const rest = Array.from({ length: I }, (_, column) => column).filter((column) => !columns.includes(column))
+    /** Rows of the table at `W`, and columns of `from`: −1 for zeros. */
+    const fill = (on: Emitter, W: number, from: number): number => {
+      const y = on.allocate(O)
+      for (const { column, at, row, size } of tables)
+        on.emit({ op: 'embed', x, W: W + row * D, y, I, O, column, to: at, size, D })
+      for (const column of rest) {
+        const at = column + columns.filter((other) => other < column).length * (D - 1)
+        on.emit({ op: 'copyColumn', x: from, y, I, O, column, to: at })
+      }
+      return y
+    }
+    const scatter = (on: Emitter, dy: number, dW: number): void => {
+      for (const { column, at, row, size } of tables)
+        on.emit({ op: 'embedGrad', x, dy, dW: dW + row * D, I, O, column, to: at, size, D })
+    }
+    return {
+      y: fill(to, value.W, x),
+      width: O,
+      hasParameters: true,
+      back(back, dy) {
+        if (gradient.W >= 0) scatter(back, dy, gradient.W)
+        return -1
+      },
+      tangent: (along) => (tangent.W < 0 ? -1 : fill(along, tangent.W, -1)),
+      backTangent(back, { Rdy }) {
+        if (curvature.W >= 0) scatter(back, Rdy, curvature.W)
+        return -1
+      },
+    }
+  },
+
+  fork({ index }, input, _, to) {
+    const branch: Branch = { input, Rx: -1, dx: -1, Rdx: -1 }
+    to.branches.set(index, branch)
+    return {
+      y: input.x,
+      width: input.width,
+      keepsOutput: true,
+      back(back, dy) {
+        const dx = back.keepsDeltas ? back.allocate(input.width) : dy
+        back.emit({ op: 'add', x: dy, z: branch.dx, y: dx, O: input.width })
+        return dx
+      },
+      tangent(_along, Rx) {
+        branch.Rx = Rx
+        return Rx
+      },
+      backTangent(back, { Rdy }) {
+        back.emit({ op: 'add', x: Rdy, z: branch.Rdx, y: Rdy, O: input.width })
+        return Rdy
+      },
+    }
+  },
+
+  // The other branch is the input of the fork, or a product of it with weights of its own.
+  join({ index, projection }, { x, width: O, isKept }, parameters, to) {
+    const branch = to.branches.get(index)
+    if (branch === undefined) throw new Error(`no fork ${index}`)
+    const other = projection && STAGES.affine(projection, branch.input, parameters, to)
+    const y = isKept ? to.allocate(O) : x
+    to.emit({ op: 'add', x, z: other?.y ?? branch.input.x, y, O })
+    /** Whoever comes next may overwrite what it is given. */
+    const copy = (on: Emitter, from: number): number => {
+      const to = on.allocate(O)
+      on.emit({ op: 'add', x: from, z: -1, y: to, O })
+      return to
+    }
+    return {
+      y,
+      width: O,
+      hasParameters: projection !== null,
+      back(back, dy, wantsInput) {
+        if (other) branch.dx = other.back(back, dy, wantsInput)
+        else if (wantsInput) branch.dx = back.keepsDeltas ? dy : copy(back, dy)
+        return wantsInput ? dy : -1
+      },
+      tangent(along, Rx) {
+        const Rother = other ? other.tangent(along, branch.Rx) : branch.Rx
+        if (Rx < 0 || Rother < 0) return Math.max(Rx, Rother)
+        const Ry = along.allocate(O)
+        along.emit({ op: 'add', x: Rx, z: Rother, y: Ry, O })
+        return Ry
+      },
+      backTangent(back, { dy, Rdy }, wantsInput) {
+        if (other) branch.Rdx = other.backTangent(back, { Rx: branch.Rx, dy, Rdy }, wantsInput)
+        else if (wantsInput) branch.Rdx = copy(back, Rdy)
+        return wantsInput ? Rdy : -1
       },
     }
   },

@@ -16,7 +16,7 @@ import type { ModelOptions } from '../options'
 import type { FitOptions } from '../train/options'
 import { type Candidate, drawFrom, gridOf, isCountable, type SearchSpace } from './space'
 import { renderTrials } from './table'
-import { type CrossValidateOptions, type CrossValidation, isMoreBetter, Rounds, sideBySide } from './validate'
+import { type CrossValidateOptions, type CrossValidation, Rounds, sideBySide } from './validate'
 
 interface SearchOptions extends CrossValidateOptions {
   /** Lists or ranges of the options searched over; they replace those of `model` and `fit`. */
@@ -152,7 +152,7 @@ class Search {
 
   /** The best first; equal ones as they came, and what has no score last. */
   #ranked(scored: readonly Scored[]): Scored[] {
-    const sign = isMoreBetter(this.#rounds.metric) ? 1 : -1
+    const { sign } = this.#rounds
     const value = ({ validation: { mean } }: Scored): number =>
       Number.isNaN(mean) ? Number.NEGATIVE_INFINITY : sign * mean
     return [...scored].sort((a, b) => (value(a) === value(b) ? 0 : value(b) - value(a)))

@@ -9,13 +9,13 @@ import { physicalCores } from '../backends/cores'
 import { knownOf } from '../build'
 import { type Inputs, selectRows } from '../data/matrix'
 import { foldRows } from '../data/split'
-import { classIndices, inferCoding, readPair, selectTargets, type Targets } from '../data/targets'
+import { classIndices, inferCoding, readPair, selectTargets, type Targets, type Task } from '../data/targets'
 import { readWeights, type SampleWeights, selectWeights } from '../data/weights'
 import { asInputs, asTargets, type Program } from '../doctor/subject'
-import { DownhillError, refuseUnknown } from '../errors'
+import { expected, refuseUnknown } from '../errors'
 import { type Evaluation, FNN } from '../fnn'
 import { defaultMetric, METRICS, type Metric } from '../metrics'
-import { checkName, checkNumber, RANGES } from '../names'
+import { checkNumber, RANGES } from '../names'
 import { type ModelOptions, readModelOptions } from '../options'
 import { countTo } from '../random'
 import type { History } from '../train/history'
@@ -28,8 +28,8 @@ export interface CrossValidateOptions {
   y: Targets
   /** Parts; an integer ≥ 2, at most as many as rows. @default 5 */
   folds?: number
-  /** What is scored: 'loss', or a metric of the task. @default 'accuracy' for classes, 'r2' for a regression */
-  metric?: string
+  /** What is scored: 'loss', a metric of the task, or your own. @default 'accuracy' for classes, 'r2' for a regression */
+  metric?: 'loss' | MetricOption
   /** Draws the parts and, where the model names none, its start. @default the model's, else 0 */
   seed?: number
 }
@@ -95,7 +95,9 @@ interface Part {
 
 /** The parts of one set of data, and by what a program is scored on them. */
 export class Rounds {
-  readonly metric: string
+  /** What is scored; null: the loss. */
+  readonly #score: Metric | null
+  readonly #metrics: readonly MetricOption[]
   readonly count: number
   readonly seed: number
   readonly #sides: readonly { readonly train: Part; readonly held: Part; readonly rows: number }[]
@@ -110,7 +112,8 @@ export class Rounds {
     const coding = inferCoding(targets, known)
     this.count = checkNumber(folds, RANGES.count, 'folds')
     this.seed = checkNumber(seed ?? model.seed ?? 0, RANGES.seed, 'seed')
-    this.metric = readMetric(metric, defaultMetric(coding.task))
+    this.#score = readScore(metric, coding.task)
+    this.#metrics = metric === undefined || metric === 'loss' ? [] : [metric]
     const weights = readWeights(fit.sampleWeight, features.rows)
     const part = (rows: Uint32Array): Part => ({
       x: asInputs(selectRows(features, rows)),
@@ -128,6 +131,15 @@ export class Rounds {
     this.#known = { task, ...(classes && task !== 'multilabel' && { classes: [...classes] }) }
   }
 
+  get metric(): string {
+    return this.#score?.name ?? 'loss'
+  }
+
+  /** 1 where more of what is scored is better, −1 where less is. */
+  get sign(): number {
+    return this.#score?.better === 'higher' ? 1 : -1
+  }
+
   /** Trains a program without part `fold`, and scores it there. */
   async run({ model, fit }: Program, fold: number): Promise<Fold> {
     const { train, held, rows } = this.#sides[fold]
@@ -135,13 +147,9 @@ export class Rounds {
     const { sampleWeight } = train
     const options: FitOptions = { ...fit, ...UNTRACED, ...(sampleWeight && { sampleWeight }) }
     const { status, seconds } = await net.fit(train.x, train.y, options)
-    const evaluation = net.evaluate(held.x, held.y, held.sampleWeight ? { sampleWeight: held.sampleWeight } : {})
-    const score = evaluation[this.metric]
-    if (score === undefined)
-      throw new DownhillError(
-        'ERR_OPTION',
-        `Expected a metric that evaluate reports for this task but ${this.metric} is none.`,
-      )
+    const weighed = held.sampleWeight && { sampleWeight: held.sampleWeight }
+    const evaluation = net.evaluate(held.x, held.y, { metrics: this.#metrics, ...weighed })
+    const score = evaluation[this.metric] as number
     return { rows, score, evaluation, status, seconds }
   }
 
@@ -153,13 +161,12 @@ export class Rounds {
   }
 }
 
-function readMetric(metric: string | undefined, own: Metric): string {
-  if (metric === undefined) return own.name
-  return checkName(metric, ['loss', ...METRICS.keys()], 'metric')
-}
-
-/** Whether more of a metric is better. */
-export function isMoreBetter(metric: string): boolean {
-  const row = [...METRICS.values()].find(({ name }) => name === metric)
-  return row !== undefined && row.best > 0
+/** @throws ERR_OPTION for a metric that is unknown, not of the task, or no single number */
+function readScore(metric: CrossValidateOptions['metric'], task: Task): Metric | null {
+  if (metric === undefined) return defaultMetric(task)
+  if (metric === 'loss') return null
+  const [asked] = readMetrics([metric], 'metric')
+  if (asked.isList) throw expected('a metric that is one number', 'metric', asked.name)
+  metricsOf(task, [asked])
+  return asked
 }
