@@ -11,7 +11,6 @@ import {
   blueprint,
   codingOf,
   knownOf,
-  lossOf,
   outputsAsked,
   refuseWavering,
   taskOfOptions,
@@ -30,7 +29,7 @@ import {
   readTargets,
   type Targets,
 } from './data/targets'
-import { readWeights, type SampleWeights, weighClasses } from './data/weights'
+import { readWeights, weighClasses } from './data/weights'
 import { isAscent } from './doctor/ascent'
 import { Clock } from './doctor/clock'
 import { diagnose } from './doctor/diagnose'
@@ -49,9 +48,10 @@ import { readSharpnessOptions, type Sharpness, type SharpnessOptions, sharpness 
 import { startWatch } from './doctor/start'
 import type { Limits, Program, Trained } from './doctor/subject'
 import { DownhillError, expected, refuseUnknown } from './errors'
+import { type EvaluateOptions, type Evaluation, evaluate, inCallersUnits, measure, type RowOptions } from './evaluation'
 import { indexColumns } from './layers'
 import { lossRow } from './losses'
-import { type Metric, type MetricOption, type MetricValue, metricsOf, readMetrics } from './metrics'
+import { type Metric, metricsOf, readMetrics } from './metrics'
 import { checkNumber, RANGES } from './names'
 import { checkTraining, firstNonFinite, Network, updateOf } from './network'
 import { type OptimizerSpec, optimizerRow, readOptimizer } from './optimizers'
@@ -86,31 +86,6 @@ import { type LayerParameters, readParameters, writeParameters } from './weights
 
 /** What `predict` returns: labels, numbers (one output), or a Matrix (many outputs; multilabel: 0 and 1). */
 export type Predictions<L extends Label> = L[] | Float64Array | Matrix
-
-/** Loss and metrics as `evaluate` reports them. */
-export interface Evaluation {
-  /** The loss as configured, without penalty or dropout; in the caller's units where targets are standardized. */
-  readonly loss: number
-  /** The same in the model's own units; differs only where targets are standardized. */
-  readonly modelLoss: number
-  /** Share of rows predicted right; of a model of classes. */
-  readonly accuracy?: number
-  /** Share of the variance explained; of a regression. */
-  readonly r2?: number
-  /** What else was asked for: one number, one for each class, or a Matrix. */
-  readonly [metric: string]: MetricValue | undefined
-}
-
-/** What may be said of the rows that are measured. */
-export interface RowOptions {
-  /** How much each row counts, ≥ 0; as in `fit`. @default 1 each */
-  sampleWeight?: SampleWeights
-}
-
-export interface EvaluateOptions extends RowOptions {
-  /** Beside the task's own: names such as 'f1', 'auc', 'confusionMatrix', functions, or { name, compute }. */
-  metrics?: MetricOption | readonly MetricOption[]
-}
 
 /** A network, and how data go into it and come out. */
 interface Built {
@@ -285,7 +260,7 @@ export class FNN<L extends Label = Label> {
       settings,
       metrics.map(({ name }) => name),
     )
-    const ownHeld = codec.targets && held ? encodePair(inOwnUnits(codec), held, form, dtype) : heldTable
+    const measured = held && heldTable && inCallersUnits(plans, codec, held, heldTable, dtype)
     const description = settings.checkpoint || resumed ? describeRun(settings, table, heldTable) : null
     if (resumed && description) {
       const model = this.#saved({ blueprint: plans, codec, coding })
@@ -328,7 +303,7 @@ export class FNN<L extends Label = Label> {
       ...(judge && averaged && { on: judge, begin: () => judge.write(judge.plan.parameters, averaged.read()) }),
       metrics: ({ output }: Report) => {
         const outputs = restoreOutputs(codec, toProbabilities(plans, output as Floats))
-        return measure(coding, ownHeld ?? heldTable, outputs, metrics as readonly Metric<number>[])
+        return measure(coding, measured ?? heldTable, outputs, metrics as readonly Metric<number>[])
       },
     }
     const file =
@@ -402,8 +377,10 @@ export class FNN<L extends Label = Label> {
     const { since, firstStep } = job
     const steps = firstStep + recorder.steps
     const epochs = [...job.earlier, ...recorder.epochs]
-    const [state, weights] = [engine.read(engine.plan.state), averaged?.before ?? null]
-    this.#carried = keepsState ? { optimizer, ema, state, weights, steps, since, epochs } : null
+    const weights = averaged?.before ?? null
+    this.#carried = keepsState
+      ? { optimizer, ema, state: engine.read(engine.plan.state), weights, steps, since, epochs }
+      : null
     if (settings.signal?.aborted && isAsked) throw aborted(settings.signal, recorder)
     const history = recorder.finish(status, reason)
     try {
@@ -464,16 +441,7 @@ export class FNN<L extends Label = Label> {
     const asked = readMetrics(options.metrics)
     const { network, blueprint: plans, codec } = this.#requireCodec('evaluate', y)
     const metrics = metricsOf(codec.coding.task, asked)
-    const { dtype } = this.#config
-    const pair = this.#read(x, y, options)
-    const form = lossRow(plans.loss).classTargets
-    const table = encodePair(codec, pair, form, dtype)
-    const report = network.evaluate(table)
-    const modelLoss = report.loss[0]
-    const outputs = restoreOutputs(codec, toProbabilities(plans, report.output as Floats))
-    const own = codec.targets ? encodePair(inOwnUnits(codec), pair, form, dtype) : table
-    const loss = codec.targets ? lossOf(plans, own, outputs) : modelLoss
-    return { loss, modelLoss, ...measure(codec.coding, own, outputs, metrics) }
+    return evaluate(network, plans, codec, this.#read(x, y, options), metrics)
   }
 
   /** The loss as configured, in the model's units: no penalty, no dropout. */
@@ -770,20 +738,4 @@ function strangeState(path: string): DownhillError {
 
 function checkPath(path: unknown, call: string): void {
   if (typeof path !== 'string' || path === '') throw expected('a path', `the file of ${call}`, path)
-}
-
-/** The same coding, of data as they come. */
-function inOwnUnits(codec: Codec): Codec {
-  return { ...codec, inputs: null, targets: null }
-}
-
-/** Metrics by name. */
-function measure<V extends MetricValue>(
-  coding: Coding,
-  { y, targets, rows, weights = null }: Table,
-  outputs: Floats,
-  metrics: readonly Metric<V>[],
-): Record<string, V> {
-  const comparison = { truth: y as Floats, targets, outputs, rows, coding, weights }
-  return Object.fromEntries(metrics.map(({ name, compute }) => [name, compute(comparison)]))
 }

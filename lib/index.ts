@@ -26,7 +26,8 @@ export { explainRises, type Rise, type RiseCause } from './doctor/rises'
 export type { Sharpness, SharpnessOptions } from './doctor/sharpness'
 export type { Orientation, Theirs, ValueComparison } from './doctor/theirs'
 export { DownhillError, type ErrorCode } from './errors'
-export { type EvaluateOptions, type Evaluation, FNN, type Predictions, type RowOptions } from './fnn'
+export type { EvaluateOptions, Evaluation, RowOptions } from './evaluation'
+export { FNN, type Predictions } from './fnn'
 export { constant, type InitializerName, type InitializerSpec, normal, uniform } from './initializers'
 export {
   activation,
