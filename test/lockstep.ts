@@ -129,6 +129,8 @@ const MAGNITUDES = {
 const UNIT_ROUNDINGS = 2
 const UNIT_BOUND = { roundings: roundings(UNIT_ROUNDINGS), magnitude: 'result' } as const
 const SUM_BOUND = { roundings: roundings(8), magnitude: 'result' } as const
+/** Sums of chunks are added up in the arena's type: a rounding each, of what they were made from. */
+const SUM_OF_TERMS = { roundings: roundings(8), magnitude: 'terms' } as const
 
 const BOUNDS: { readonly [K in OpName]: Bound } = {
   gather: { writes: rowsOf(['x', 'I']), roundings: roundings(2), magnitude: 'result' },
@@ -163,10 +165,10 @@ const BOUNDS: { readonly [K in OpName]: Bound } = {
   affineGradInputTangent: { writes: rowsOf(['Rdx', 'I']), roundings: ({ O }) => 2 * O + 1, magnitude: 'terms' },
   mask: { writes: rowsOf(['y', 'O']), roundings: roundings(2), magnitude: 'result' },
   scale: { writes: rowsOf(['y', 'O']), ...UNIT_BOUND },
-  scaleGrad: { writes: units(['dg', 'O'], ['db', 'O']), ...SUM_BOUND },
+  scaleGrad: { writes: units(['dg', 'O'], ['db', 'O']), ...SUM_OF_TERMS },
   scaleGradInput: { writes: rowsOf(['dx', 'O']), ...UNIT_BOUND },
   scaleTangent: { writes: rowsOf(['Ry', 'O']), ...UNIT_BOUND },
-  scaleGradTangent: { writes: units(['Rdg', 'O'], ['Rdb', 'O']), ...SUM_BOUND },
+  scaleGradTangent: { writes: units(['Rdg', 'O'], ['Rdb', 'O']), ...SUM_OF_TERMS },
   scaleGradInputTangent: { writes: rowsOf(['Rdx', 'O']), ...UNIT_BOUND },
   normalizeRows: {
     writes: ({ O }, capacity) => [
