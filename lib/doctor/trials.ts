@@ -40,7 +40,7 @@ const FEW_ROWS = 40
  * the training rows (of rate, batch or length; of another kind), and clearly on rows held out.
  */
 const NEARLY_THERE = 0.8
-const CLEAR = { ofLength: 0.12, else: 0.15 }
+const CLEAR = { ofLength: 0.18, else: 0.15 }
 /** What became of a run that no author would call trained, wherever it got. */
 const ASTRAY: ReadonlySet<string> = new Set(['diverging', 'stalled'])
 /** So near to all there is to gain, further changes are not tried. */
