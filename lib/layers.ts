@@ -89,6 +89,8 @@ export type TensorName = 'weights' | 'bias' | 'runningMean' | 'runningVariance'
 export interface TensorSpec {
   readonly name: TensorName
   readonly role: TensorRole
+  /** Its rows are looked up, not multiplied: no matrix that maps one space to another. */
+  readonly isTable?: true
   readonly rows: number
   readonly columns: number
   /** Undefined: the model's initializer. */
@@ -207,7 +209,7 @@ export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpe
       `${columns.map((column, i) => `column ${column} of ${sizes[i]}`).join(', ')} by ${dimensions}`,
     outputs: ({ columns, dimensions }, inputs) => inputs + columns.length * (dimensions - 1),
     tensors: ({ sizes, dimensions, initializer, l2 }) => [
-      { name: 'weights', role: 'weights', rows: sumOf(sizes), columns: dimensions, initializer, l2 },
+      { name: 'weights', role: 'weights', rows: sumOf(sizes), columns: dimensions, initializer, l2, isTable: true },
     ],
     stages: ({ columns, sizes, dimensions }) => [{ kind: 'embed', columns, sizes, dimensions }],
     indices: ({ columns, sizes }) => columns.map((column, i) => ({ column, size: sizes[i] })),

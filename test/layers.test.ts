@@ -400,3 +400,10 @@ t.test('the activation of the outputs is that of the last layer, wherever it sta
   const binary = new FNN({ inputs: 2, layers: [dense(1), activation('sigmoid')], backend: 'typescript' })
   t.match(binary.explain(), /loss\.bceLogits/)
 })
+
+t.test('muon takes a table of vectors for no matrix', async (t) => {
+  const layers = [embedding({ columns: [0], sizes: 9, dimensions: 4 }), dense(6, 'tanh'), dense(5, 'tanh'), dense(1)]
+  const net = new FNN({ inputs: 2, layers, task: 'regression', backend: 'typescript' })
+  const orthogonalized = net.explain({ optimizer: 'muon' }).match(/orthogonalize/g) ?? []
+  t.equal(orthogonalized.length, 2, 'the two hidden layers, neither the table nor the output')
+})

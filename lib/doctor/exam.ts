@@ -285,6 +285,7 @@ function hasDropout({ blueprint }: Trained): boolean {
  */
 function firstSteps(loss: Float64Array, tolerance: number): FirstSteps {
   const first = loss.subarray(0, EARLY_STEPS + 1)
+  if (first.length === 0) return CALM
   const rose = rises(first, tolerance)
   const counted = rose.filter((i) => first[i] - first[i - 1] > BUMP.share * Math.abs(first[i - 1]))
   const sum = rose.reduce((total, i) => total + (first[i] - first[i - 1]), 0)

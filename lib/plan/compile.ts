@@ -428,7 +428,7 @@ function account({ layout, options, gradients, state }: Site): Instruction[] {
 
 /** Those that an optimizer may take for matrices, in the order of the block. */
 function hiddenMatrices({ tensors, trained }: Layout): Matrix[] {
-  const weights = tensors.filter(({ spec }) => spec.role === 'weights')
+  const weights = tensors.filter(({ spec }) => spec.role === 'weights' && !spec.isTable)
   const last = Math.max(...weights.map(({ layer }) => layer))
   return weights
     .filter((tensor) => trained.includes(tensor))
