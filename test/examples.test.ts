@@ -61,6 +61,13 @@ t.test('pipeline: a file in, a file with predictions out', async (t) => {
   t.match(said, /^Could not read .*none\.csv: ENOENT/)
 })
 
+t.test('proof: a goal that was set before is reached', async (t) => {
+  const { stdout } = await run('proof', 'cancer')
+  t.match(stdout, /^cancer: .*\n {2}seed 0: 0\.9\d+ in .*\n {2}mean 0\.9[78]\d+, goal 0\.97: reached\n$/)
+  const said = await run('proof', 'canser').catch((error: { stderr?: string }) => error.stderr)
+  t.match(said, /^Expected cancer, diamonds, mnist, fashion but got canser\./)
+})
+
 t.test('the question: every run drawn, read and on the page', async (t) => {
   const page = join(root, 'build', 'question.html')
   rmSync(page, { force: true })
