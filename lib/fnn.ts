@@ -28,6 +28,7 @@ import {
   readPair,
   readTargets,
   type Targets,
+  type Task,
 } from './data/targets'
 import { readWeights, weighClasses } from './data/weights'
 import { isAscent } from './doctor/ascent'
@@ -55,7 +56,7 @@ import { type Metric, metricsOf, readMetrics } from './metrics'
 import { checkNumber, RANGES } from './names'
 import { checkTraining, firstNonFinite, Network, updateOf } from './network'
 import { type OptimizerSpec, optimizerRow, readOptimizer } from './optimizers'
-import { type Config, type ModelOptions, readModelOptions } from './options'
+import { type Config, type ModelOptions, type Predictions, readModelOptions, type TaskOf } from './options'
 import { explainProgram } from './plan/explain'
 import type { Floats, Report, Table } from './plan/plan'
 import { checkPlotPath } from './plot'
@@ -83,9 +84,6 @@ import { isSeen, ProgressLine } from './train/progress'
 import { Run } from './train/run'
 import { trainingOf } from './train/search'
 import { type LayerParameters, readParameters, writeParameters } from './weights'
-
-/** What `predict` returns: labels, numbers (one output), or a Matrix (many outputs; multilabel: 0 and 1). */
-export type Predictions<L extends Label> = L[] | Float64Array | Matrix
 
 /** A network, and how data go into it and come out. */
 interface Built {
@@ -136,9 +134,10 @@ interface Prepared {
  * A feed-forward neural network.
  *
  * `new FNN()` is the network of the question this library began with: hidden layers of 128 and 64 tanh units; sizes and
- * task are taken from the first fit. The options describe another. `L` is the type of its labels.
+ * task are taken from the first fit. The options describe another. `L` is the type of its labels; with `T`, its task, and
+ * `O`, its outputs, it decides what `predict` returns.
  */
-export class FNN<L extends Label = Label> {
+export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends number = number> {
   /** Decides every random number: start, shuffles, splits, masks. */
   readonly seed: number
   readonly #config: Config
@@ -155,7 +154,7 @@ export class FNN<L extends Label = Label> {
   #loadedFrom: string | null = null
 
   /** @throws ERR_OPTION, ERR_SHAPE; ERR_BACKEND where the backend asked for is not there */
-  constructor(options: ModelOptions<L> = {}) {
+  constructor(options: ModelOptions<L, T, O> = {}) {
     this.#config = readModelOptions(options)
     this.#options = { ...options } as ModelOptions
     this.seed = this.#config.seed
@@ -424,9 +423,9 @@ export class FNN<L extends Label = Label> {
   // -------------------------------------------------------------------------------------------------- looking
 
   /** Labels of a model of classes, Float64Array of a regression with one output, Matrix for more and for multilabel. */
-  predict(x: Inputs): Predictions<L> {
+  predict(x: Inputs): Predictions<L, T, O> {
     const { outputs, rows, coding } = this.#outputs(x, 'predict')
-    return decodeOutputs(outputs, rows, coding) as Predictions<L>
+    return decodeOutputs(outputs, rows, coding) as Predictions<L, T, O>
   }
 
   /** Probability of the second class for two classes; Matrix (rows × classes) for more and for multilabel. */

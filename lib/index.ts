@@ -27,7 +27,7 @@ export type { Sharpness, SharpnessOptions } from './doctor/sharpness'
 export type { Orientation, Theirs, ValueComparison } from './doctor/theirs'
 export { DownhillError, type ErrorCode } from './errors'
 export type { EvaluateOptions, Evaluation, RowOptions } from './evaluation'
-export { FNN, type Predictions } from './fnn'
+export { FNN } from './fnn'
 export { constant, type InitializerName, type InitializerSpec, normal, uniform } from './initializers'
 export {
   activation,
@@ -82,7 +82,7 @@ export {
   rmsprop,
   sgd,
 } from './optimizers'
-export type { ModelOptions } from './options'
+export type { ModelOptions, Predictions } from './options'
 export { type ScoreOptions, score } from './score'
 export {
   type GridSearchOptions,

@@ -3,6 +3,7 @@
  */
 import { ACTIVATIONS, type ActivationName } from './activations'
 import { BACKEND_NAMES, type BackendName } from './backends/pick'
+import type { Matrix } from './data/matrix'
 import { checkClasses, type Label, type Task } from './data/targets'
 import { DownhillError, expected, refuseUnknown } from './errors'
 import { type InitializerName, type InitializerSpec, readInitializer } from './initializers'
@@ -12,12 +13,15 @@ import { checkName, checkNumber, RANGES } from './names'
 import type { Dtype } from './plan/plan'
 import { drawSeed } from './random'
 
-/** Options of a model; all may be left out. `L` is the type of its labels. */
-export interface ModelOptions<L extends Label = Label> {
+/**
+ * Options of a model; all may be left out. `L` is the type of its labels, `T` and `O` what is known of its task and
+ * outputs when it is compiled.
+ */
+export interface ModelOptions<L extends Label = Label, T extends Task = Task, O extends number = number> {
   /** Columns of x. @default those of the first fit's x */
   inputs?: number
   /** Units of the output layer of the shorthand. @default as the task and the first fit's y need */
-  outputs?: number
+  outputs?: O
   /** Units of the hidden layers. @default [128, 64] */
   hidden?: readonly number[]
   /** Of the hidden layers. @default 'tanh' */
@@ -25,7 +29,7 @@ export interface ModelOptions<L extends Label = Label> {
   /** The long form, in place of hidden, activation and outputs: dense(…), dropout(…), … to the output layer. */
   layers?: readonly LayerSpec[]
   /** @default by loss or output activation, else by y */
-  task?: Task
+  task?: T
   /** A name, or mse({ … }), … @default by the task */
   loss?: LossName | LossSpec
   /** Of layers that name none. @default 'glorotUniform' */
@@ -52,6 +56,31 @@ export interface ModelOptions<L extends Label = Label> {
   /** 'float64' runs on the TypeScript backend. @default 'float32' */
   dtype?: Dtype
 }
+
+/**
+ * What `predict` returns: labels, numbers (one output), or a Matrix (many outputs; multilabel: 0 and 1); which of them,
+ * where the constructor's `task`, `outputs` or `classes` say it. A multilabel model whose columns have names says its task.
+ */
+export type Predictions<L extends Label, T extends Task = TaskOf<L>, O extends number = number> = PredictionsByTask<
+  L,
+  O
+>[T]
+
+interface PredictionsByTask<L, O extends number> {
+  binary: L[]
+  multiclass: L[]
+  multilabel: Matrix
+  regression: Numbers[O]
+}
+
+/** By the number of outputs. An index, not a condition, so that a model that says more goes where one that says less is asked for. */
+interface Numbers {
+  [outputs: number]: Float64Array | Matrix
+  1: Float64Array
+}
+
+/** What a model may be asked to do that was told its labels, or not. */
+export type TaskOf<L extends Label> = Label extends L ? Task : 'binary' | 'multiclass'
 
 const NAMES: readonly (keyof ModelOptions)[] = [
   'inputs',
