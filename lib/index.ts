@@ -3,6 +3,7 @@
  */
 export type { ActivationName } from './activations'
 export { type BackendInfo, backendInfo } from './backends/pick'
+export { type CheckModelOptions, checkModel, type ModelCheck, type ModelChecks } from './conformance/check-model'
 export {
   type CsvBatch,
   type CsvBatchOptions,
