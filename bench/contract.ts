@@ -81,7 +81,10 @@ export async function peer<Module>(name: string): Promise<{ module: Module; vers
     throw new Unable(
       code === 'MODULE_NOT_FOUND' && message.includes(`node_modules/${name}/package.json`)
         ? 'not installed: npm ci --prefix bench/peers'
-        : `does not load: ${message.split('\n')[0]}`,
+        : `does not load: ${message
+            .split('\n')[0]
+            .replaceAll(join(__dirname, '..', '/'), '')
+            .trim()}`,
     )
   }
 }

@@ -7,6 +7,7 @@ import {
   activation,
   adam,
   batchNorm,
+  cosine,
   DownhillError,
   dense,
   dropout,
@@ -14,7 +15,9 @@ import {
   FNN,
   type History,
   type ModelOptions,
+  plateau,
   sgd,
+  warmup,
 } from 'downhill'
 import { flat } from './truth'
 
@@ -76,6 +79,35 @@ export const TRAININGS: Readonly<Record<string, Training>> = {
     y: labels,
     fit: { epochs: 6, batchSize: 25, optimizer: adam({ beta1: 0.8 }), shuffle: false },
     before: { epochs: 3, batchSize: 25, optimizer: adam({ beta1: 0.8 }) },
+  },
+  'averaged weights, a schedule with warm-up, clipped and accumulated gradients': {
+    model: { layers },
+    y: labels,
+    fit: {
+      epochs: 6,
+      batchSize: 7,
+      accumulate: 2,
+      clipNorm: 0.5,
+      ema: 0.9,
+      optimizer: 'nadam',
+      learningRate: warmup({ length: 4, schedule: cosine({ rate: 0.02, length: 6 }) }),
+      validation: 0.2,
+    },
+  },
+  'a rate that falls where the loss stays, orthogonal steps': {
+    model: { hidden: [6, 5] },
+    y: labels,
+    fit: {
+      epochs: 8,
+      batchSize: 20,
+      optimizer: 'muon',
+      learningRate: plateau({ rate: 0.5, patience: 1, factor: 0.5, monitor: 'loss' }),
+    },
+  },
+  'L-BFGS': {
+    model: { hidden: [6], standardize: true },
+    y: amounts,
+    fit: { epochs: 12, optimizer: 'lbfgs' },
   },
 }
 
