@@ -168,17 +168,19 @@ export class Network {
   }
 
   /**
-   * An engine for the objective, its gradient and its curvature over `rows` rows. Its parameters are its own, and those of
-   * this moment: whoever looks around moves nobody else's.
+   * An engine for the objective, its gradient and, where `curves`, its curvature over `rows` rows. Its parameters are its
+   * own, and those of this moment: whoever looks around moves nobody else's.
    */
-  surveyor(rows: number, targets: number): Engine {
+  surveyor(rows: number, targets: number, curves = true): Engine {
     const plan = (capacity: number, keepsPass: boolean): Plan => {
       const { model, loss, dtype } = this.#options
-      const programs = ['linearize', 'curvature', 'objective'] as const
+      const programs: readonly ProgramName[] = ['linearize', 'objective', ...(curves ? (['curvature'] as const) : [])]
       return compile(model, { dtype, capacity, loss, targets, programs, keepsPass })
     }
-    const whole = plan(rows, true)
-    const engine = this.#loadApart(whole.length <= MOST_KEPT ? whole : plan(this.#chunkRows(rows), false))
+    const whole = curves ? plan(rows, true) : null
+    const engine = this.#loadApart(
+      whole !== null && whole.length <= MOST_KEPT ? whole : plan(this.#chunkRows(rows), false),
+    )
     engine.write(engine.plan.parameters, this.parameters)
     return engine
   }

@@ -7,6 +7,7 @@
  * correction, Nesterov's look-ahead and decay of the rate are in c and a. k counts steps from 1. Most optimizers are of
  * this form; one that is not (a sign, an orthogonal factor) has none, and its row says so.
  */
+import type { Floats } from './plan/plan'
 
 export interface StepForm {
   /** c at step k. */
@@ -41,6 +42,16 @@ export interface Preconditioner {
 export function divisor({ decay, isCorrected, initial, epsilon }: Preconditioner, k: number): (u: number) => number {
   const correction = isCorrected ? 1 - decay ** k : 1
   return (u) => Math.sqrt(u / correction + initial) + epsilon
+}
+
+/** P⁻¹·g after step k; `state` as it stands after it, vector after vector of g's length. */
+export function precondition(P: Preconditioner | null, k: number, state: Floats, g: Floats): Float64Array {
+  const scaled = Float64Array.from(g)
+  if (P === null) return scaled
+  const divisorOf = divisor(P, k)
+  const at = dividing(P) * g.length
+  for (let i = 0; i < scaled.length; i++) scaled[i] /= divisorOf(state[at + i])
+  return scaled
 }
 
 /** Which vector of state u is. */

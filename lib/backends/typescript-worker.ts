@@ -1,6 +1,6 @@
 /**
- * A thread on which the TypeScript backend runs asynchronous slices. It is lent to one engine after another: each sends
- * its plan and shared memory once, then slices, and is answered with reports.
+ * A thread on which the TypeScript backend runs asynchronous slices. Engines send their plan and shared memory once,
+ * then slices, and are answered with reports, until they send word that they are closed.
  */
 import { parentPort } from 'node:worker_threads'
 import type { Plan, Report, Slice } from '../plan/plan'
@@ -15,19 +15,26 @@ export interface EngineSetup {
   readonly gate: SharedArrayBuffer
   readonly stop: SharedArrayBuffer
 }
-/** `setup` comes with an engine's first slice, and stays until another engine's. */
-export interface WorkerRequest {
-  readonly setup: EngineSetup | null
+/** A slice of an engine, by the engine's number. */
+export interface SliceRequest {
+  readonly engine: number
   readonly slice: Slice<BoundTable>
 }
+/** `setup` comes with the first slice of an engine that this thread gets. `forget`: that engine is closed. */
+export type WorkerRequest = (SliceRequest & { readonly setup: EngineSetup | null }) | { readonly forget: number }
 export type WorkerAnswer = Report
 
-let interpreter: Interpreter | null = null
+const interpreters = new Map<number, Interpreter>()
 
-parentPort?.on('message', ({ setup, slice }: WorkerRequest) => {
+parentPort?.on('message', (request: WorkerRequest) => {
+  if ('forget' in request) {
+    interpreters.delete(request.forget)
+    return
+  }
+  const { engine, setup, slice } = request
   if (setup) {
     const { plan, blocks, gate, stop } = setup
-    interpreter = new Interpreter(plan, blocks, new Gate(gate), new StopFlag(stop))
+    interpreters.set(engine, new Interpreter(plan, blocks, new Gate(gate), new StopFlag(stop)))
   }
-  parentPort?.postMessage((interpreter as Interpreter).run(slice) satisfies WorkerAnswer)
+  parentPort?.postMessage((interpreters.get(engine) as Interpreter).run(slice) satisfies WorkerAnswer)
 })

@@ -13,7 +13,7 @@ import { Gate, StopFlag } from './gate'
 import { type Blocks, Interpreter } from './interpreter'
 import { operationKeys } from './operations'
 import type { EngineSetup } from './typescript-worker'
-import { type Loan, lend } from './worker-pool'
+import { Lane } from './worker-pool'
 
 function sharedFloats(dtype: Dtype, length: number): Floats {
   return dtype === 'float64'
@@ -68,7 +68,7 @@ class TypescriptEngine implements Engine {
   readonly #gate: Gate
   readonly #stop = new StopFlag()
   readonly #interpreter: Interpreter
-  #loan: Loan | null = null
+  readonly #lane = new Lane(() => this.#setup())
 
   constructor(
     readonly plan: Plan,
@@ -106,9 +106,7 @@ class TypescriptEngine implements Engine {
 
   runAsync(slice: Slice<Bound>): Promise<Report> {
     if (!slice.follows) this.#stop.set(false)
-    const setup = this.#loan === null ? this.#setup() : null
-    this.#loan ??= lend()
-    return this.#loan.ask({ setup, slice: { ...slice, data: (slice.data as BoundHere).table } })
+    return this.#lane.run({ ...slice, data: (slice.data as BoundHere).table })
   }
 
   predict(x: Floats | Uint8Array, rows: number, scale: number): Floats | null {
@@ -128,8 +126,7 @@ class TypescriptEngine implements Engine {
   }
 
   close(): void {
-    this.#loan?.giveBack()
-    this.#loan = null
+    this.#lane.close()
   }
 
   #range({ at, length }: Range): Floats {

@@ -4,7 +4,7 @@
  * Two books. Where a step's own pass is the objective's, that is a full batch without dropout, and its gradient is not
  * clipped, training computes all that an entry needs, and every step has one. Else the objective and its gradient are taken aside, on at most 1,024 rows
  * drawn by the seed, with what the step was made of; that costs several steps, so it is done on a grid as wide as that
- * price asks for. `'all'` does it, and looks closer, at every step.
+ * price asks for, and on fewer rows where the run is too short to pay for one entry. `'all'` does it, and looks closer, at every step.
  */
 import type { Bound, Engine } from '../backends/backend'
 import type { Network } from '../network'
@@ -21,10 +21,12 @@ import { sampleTable } from './sample'
 import { bestFraction, runOn, Survey } from './survey'
 import { clip, firstOrder, type Slopes, slopesOfParts, slopesOfSums } from './terms'
 
-/** Rows of the objective where the step's own pass is not it. */
-const SAMPLE_ROWS = 1024
+/** Rows of the objective where the step's own pass is not it: at most, and at least, where a short run pays for fewer. */
+const [MOST_ROWS, LEAST_ROWS] = [1024, 128]
 /** Of the run's time that entries on a grid may take, so that with what they upset of the training's rhythm it is 3 %. */
 const SHARE = 0.02
+/** What an entry costs beside its passes over the sample, as so many rows more of them: engines, sums over parameters. */
+const FIXED_ROWS = 512
 
 /** A run of which a ledger is kept. */
 export interface LedgeredRun extends SliceSource {
@@ -183,6 +185,8 @@ class SampledBook implements Watch, Ledger {
   readonly #grid: Grid
   readonly #stepsPerEpoch: number
   readonly #isObjective: boolean
+  /** Rows of the sample, at most. */
+  readonly #most: number
   readonly #replay: Replay
   #aside: Aside | null = null
   #begun: Begun | null = null
@@ -195,9 +199,13 @@ class SampledBook implements Watch, Ledger {
     const { epochs, ledger } = settings
     this.#isObjective = trainsObjective(run)
     this.#stepsPerEpoch = Math.ceil(table.rows / batch)
-    // There and back on the sample and once more there, and the step's own gradient.
-    const price = ((4 / 3) * Math.min(SAMPLE_ROWS, table.rows) + batch) / batch
-    this.#grid = new Grid(epochs * this.#stepsPerEpoch, ledger === 'all' ? null : price)
+    const steps = epochs * this.#stepsPerEpoch
+    // A step is a pass there and back over its batch. An entry: there and back on the sample and once more there, and
+    // the step's own gradient.
+    const payable = (3 / 4) * batch * (SHARE * steps - 1) - FIXED_ROWS
+    this.#most = ledger === 'all' ? MOST_ROWS : Math.min(MOST_ROWS, Math.max(LEAST_ROWS, Math.floor(payable)))
+    const price = ((4 / 3) * (Math.min(this.#most, table.rows) + FIXED_ROWS) + batch) / batch
+    this.#grid = new Grid(steps, ledger === 'all' ? null : price)
   }
 
   next(from: number): number {
@@ -296,9 +304,9 @@ class SampledBook implements Watch, Ledger {
   /** Engines of their own, from when they are first needed: nothing that trains is touched. */
   #open(): Aside {
     if (this.#aside) return this.#aside
-    const { network, table, batch } = this.#run
+    const { network, table, batch, settings } = this.#run
     const sample = this.#sample()
-    const survey = new Survey(network.surveyor(sample.rows, table.targets), sample)
+    const survey = new Survey(network.surveyor(sample.rows, table.targets, settings.ledger === 'all'), sample)
     this.#aside = { survey, sample, twin: this.#isWhole ? null : network.twin(batch, table.targets) }
     return this.#aside
   }
@@ -311,8 +319,8 @@ class SampledBook implements Watch, Ledger {
   /** The rows of the objective: all of a full batch without masks, else not too many. */
   #sample(): Bound {
     const { engine, data, table, seed } = this.#run
-    if (this.#isWhole || table.rows <= SAMPLE_ROWS) return data
-    return engine.bind(sampleTable(table, SAMPLE_ROWS, seed))
+    if (this.#isWhole || table.rows <= this.#most) return data
+    return engine.bind(sampleTable(table, this.#most, seed))
   }
 }
 

@@ -8,7 +8,7 @@
  * is the integral ∫₀¹ (1−s)·ΔθᵀH(θ+sΔθ)Δθ ds: Taylor with its remainder, nothing cut off.
  */
 import type { Floats } from '../plan/plan'
-import { dividing, divisor, type StepForm } from '../step-form'
+import { precondition, type StepForm } from '../step-form'
 import type { Terms } from '../train/ledger'
 import { dot } from './curvature'
 
@@ -55,25 +55,24 @@ export interface Parts {
 export function slopesOfParts(form: StepForm | null, pacing: Pacing, parts: Parts): Slopes {
   const { objective: g, batch, used, clipped, weights, before, after, way } = parts
   if (form === null) return { descent: dot(g, way), noise: 0, dropout: 0, momentum: 0, decay: 0, clipping: 0 }
-  const { memory, preconditioner: P } = form
-  const n = g.length
-  const divisorOf = P && divisor(P, pacing.k)
-  const uAt = P ? dividing(P) * n : 0
-  const mAt = memory ? memory.state * n : 0
-  let [gg, noise, dropout, clipping, gm, gw, plain] = [0, 0, 0, 0, 0, 0, 0]
-  for (let i = 0; i < n; i++) {
-    const scaled = divisorOf ? g[i] / divisorOf(after[uAt + i]) : g[i]
-    gg += scaled * g[i]
-    noise += scaled * (batch[i] - g[i])
-    dropout += scaled * (used[i] - batch[i])
-    clipping += scaled * (clipped[i] - used[i])
-    if (memory) gm += scaled * before[mAt + i]
-    gw += scaled * weights[i]
-    plain += g[i] * weights[i]
-  }
+  const { memory, preconditioner } = form
+  const scaled = precondition(preconditioner, pacing.k, after, g)
+  const m = memory && before.subarray(memory.state * g.length, (memory.state + 1) * g.length)
+  const sums = [dot(scaled, g), m ? dot(scaled, m) : 0, dot(scaled, weights), dot(g, weights)]
   const slope = -pacing.learningRate * form.gradient(pacing.k)
-  const rest = slopesOfSums(form, pacing, [gg, gm, gw, plain])
-  return { ...rest, noise: times(slope, noise), dropout: times(slope, dropout), clipping: times(slope, clipping) }
+  return {
+    ...slopesOfSums(form, pacing, sums),
+    noise: times(slope, dotDifference(scaled, batch, g)),
+    dropout: times(slope, dotDifference(scaled, used, batch)),
+    clipping: times(slope, dotDifference(scaled, clipped, used)),
+  }
+}
+
+/** aᵀ(b − c), where a is as long as b and c are. */
+function dotDifference(a: Floats, b: Floats, c: Floats): number {
+  let sum = 0
+  if (b !== c) for (let i = 0; i < a.length; i++) sum += a[i] * (b[i] - c[i])
+  return sum
 }
 
 /** A gradient as `clipNorm` and `clipValue` of the plan leave it. */
