@@ -38,36 +38,50 @@ DOWNHILL_INLINE Vec finite(Vec x) { return within(all(__FLT_MAX__), x); }
 // Not ordered: the second.
 DOWNHILL_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
-// sum + a², a from a float: its square is exact in double, so that there is one rounding, fused or not.
-DOWNHILL_INLINE Doubles addSquare(Doubles sum, Doubles a) {
+// Of floats; as doubles.
+DOWNHILL_INLINE Doubles doubles(const float* x) {
+  return __builtin_convertvector(*reinterpret_cast<const Half*>(x), Doubles);
+}
+
+// sum + a·b, a and b from floats: the product is exact in double, so that there is one rounding, fused or not.
+DOWNHILL_INLINE Doubles addProduct(Doubles sum, Doubles a, Doubles b) {
 #if DOWNHILL_WIDTH == 16
-  return _mm512_fmadd_pd(a, a, sum);
+  return _mm512_fmadd_pd(a, b, sum);
 #elif DOWNHILL_WIDTH == 8
-  return _mm256_fmadd_pd(a, a, sum);
+  return _mm256_fmadd_pd(a, b, sum);
 #else
-  return sum + a * a;
+  return sum + a * b;
 #endif
 }
 
-// Thirty-two sums, of every thirty-second square, then added by halves: so many that none waits for itself.
+// A sum of products of floats: thirty-two, of every thirty-second product, then added by halves; so many that none
+// waits for itself.
+constexpr size_t H = W / 2;
+struct Sum {
+  Doubles parts[32 / H] = {};
+  // With the products of what is left, `count` of them, fewer than 32.
+  DOWNHILL_INLINE double total(const float* a, const float* b, size_t count) const {
+    double lanes[32];
+    for (size_t l = 0; l < 32; ++l) lanes[l] = parts[l / H][l % H];
+    for (size_t l = 0; l < count; ++l) lanes[l] += static_cast<double>(a[l]) * b[l];
+    for (size_t half = 16; half > 0; half /= 2) {
+      for (size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+    }
+    return lanes[0];
+  }
+};
+
 inline double sumOfSquares(const float* x, size_t n) {
-  constexpr size_t H = W / 2;
-  Doubles sums[32 / H] = {};
+  Sum sum;
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
 #pragma GCC unroll 16
     for (size_t q = 0; q < 32 / H; ++q) {
-      const Doubles a = __builtin_convertvector(*reinterpret_cast<const Half*>(x + i + H * q), Doubles);
-      sums[q] = addSquare(sums[q], a);
+      const Doubles a = doubles(x + i + H * q);
+      sum.parts[q] = addProduct(sum.parts[q], a, a);
     }
   }
-  double lanes[32];
-  for (size_t l = 0; l < 32; ++l) lanes[l] = sums[l / H][l % H];
-  for (size_t l = 0; i + l < n; ++l) lanes[l] += static_cast<double>(x[i + l]) * x[i + l];
-  for (size_t half = 16; half > 0; half /= 2) {
-    for (size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
-  }
-  return lanes[0];
+  return sum.total(x + i, x + i, n - i);
 }
 
 inline void addScaled(const float* x, float a, float* y, size_t n) {
@@ -193,49 +207,52 @@ inline void shrink(float* w, size_t n, float a) {
   });
 }
 
-// Sums of products of floats, exact in double, in the lanes of sumOfSquares.
-struct LaneSums {
-  double lanes[32] = {};
-  void add(const float* a, const float* b, size_t count) {
-    for (size_t l = 0; l < count; ++l) lanes[l] += static_cast<double>(a[l]) * b[l];
-  }
-  double total() {
-    for (size_t half = 16; half > 0; half /= 2) {
-      for (size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+template <bool Memory, bool Weights>
+void accountOf(const float* w, const float* g, const float* m, const float* v, const float* most, size_t n,
+               const AccountConstants& c, double* to) {
+  const Vec coupled = all(c.coupled), decay = all(c.decay), share = all(c.share), correct = all(c.correct);
+  const Vec initial = all(c.initial), epsilon = all(c.epsilon);
+  alignas(64) float scaled[32];
+  // P⁻¹g of `count` from i on.
+  const auto scale = [=, &scaled](size_t i, size_t count) -> const float* {
+    if (v == nullptr) return g + i;
+    sweep(count, [=, &scaled](auto at) {
+      const Vec gi = at.get(g + i);
+      const Vec joined = Weights ? gi + coupled * at.get(w + i) : gi;
+      const Vec vi = decay * at.get(v + i) + share * (joined * joined);
+      const Vec ui = most != nullptr ? larger(at.get(most + i), vi) : vi;
+      at.put(scaled, gi / (sqrt(ui * correct + initial) + epsilon));
+    });
+    return scaled;
+  };
+  Sum gg, gm, gw, plain;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    const float* const by = scale(i, 32);
+#pragma GCC unroll 16
+    for (size_t q = 0; q < 32 / H; ++q) {
+      const Doubles p = doubles(by + H * q), gi = doubles(g + i + H * q);
+      gg.parts[q] = addProduct(gg.parts[q], p, gi);
+      if (Memory) gm.parts[q] = addProduct(gm.parts[q], p, doubles(m + i + H * q));
+      if (!Weights) continue;
+      const Doubles wi = doubles(w + i + H * q);
+      gw.parts[q] = addProduct(gw.parts[q], p, wi);
+      plain.parts[q] = addProduct(plain.parts[q], gi, wi);
     }
-    return lanes[0];
   }
-};
+  const size_t left = n - i;
+  const float* const by = scale(i, left);
+  to[0] = gg.total(by, g + i, left);
+  to[1] = Memory ? gm.total(by, m + i, left) : 0;
+  to[2] = Weights ? gw.total(by, w + i, left) : 0;
+  to[3] = Weights ? plain.total(g + i, w + i, left) : 0;
+}
 
 inline void account(const float* w, const float* g, const float* m, const float* v, const float* most, size_t n,
                     const AccountConstants& c, double* to) {
-  const Vec coupled = all(c.coupled), decay = all(c.decay), share = all(c.share), correct = all(c.correct);
-  const Vec initial = all(c.initial), epsilon = all(c.epsilon);
-  LaneSums gg, gm, gw, plain;
-  for (size_t i = 0; i < n; i += 32) {
-    const size_t count = n - i < 32 ? n - i : 32;
-    float scaled[32];
-    const float* by = g + i;  // P⁻¹g
-    if (v != nullptr) {
-      by = scaled;
-      sweep(count, [=, &scaled](auto at) {
-        const Vec gi = at.get(g + i);
-        const Vec joined = w != nullptr ? gi + coupled * at.get(w + i) : gi;
-        const Vec vi = decay * at.get(v + i) + share * (joined * joined);
-        const Vec ui = most != nullptr ? larger(at.get(most + i), vi) : vi;
-        at.put(scaled, gi / (sqrt(ui * correct + initial) + epsilon));
-      });
-    }
-    gg.add(by, g + i, count);
-    if (m != nullptr) gm.add(by, m + i, count);
-    if (w == nullptr) continue;
-    gw.add(by, w + i, count);
-    plain.add(g + i, w + i, count);
-  }
-  to[0] = gg.total();
-  to[1] = gm.total();
-  to[2] = gw.total();
-  to[3] = plain.total();
+  const auto of = m != nullptr ? (w != nullptr ? accountOf<true, true> : accountOf<true, false>)
+                               : (w != nullptr ? accountOf<false, true> : accountOf<false, false>);
+  of(w, g, m, v, most, n, c, to);
 }
 
 // mix32 of random.h, in lanes.
