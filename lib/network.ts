@@ -13,7 +13,16 @@ import { type LayerSpec, needsWholeBatch } from './layers'
 import type { LossSpec } from './losses'
 import { type OptimizerSpec, optimizerRow } from './optimizers'
 import { CHUNK_ROWS, type CompileOptions, compile, PREDICT_ROWS } from './plan/compile'
-import { drawParameters, type Layout, layOut, type Model, nothingToTrain, outputsOf, type Tensor } from './plan/layout'
+import {
+  areFinite,
+  drawParameters,
+  type Layout,
+  layOut,
+  type Model,
+  nothingToTrain,
+  outputsOf,
+  type Tensor,
+} from './plan/layout'
 import type { Dtype, Floats, Plan, ProgramName, Report, Table } from './plan/plan'
 import type { FitSettings } from './train/options'
 import { evaluation } from './train/slices'
@@ -286,7 +295,6 @@ export function tensorIn(block: Floats, { at, spec }: Tensor): Floats {
  */
 export function firstNonFinite(engine: Engine, layout: Layout): string | null {
   const { plan } = engine
-  const areFinite = (values: Floats): boolean => values.every(Number.isFinite)
   let layer = 0
   for (const instruction of plan.programs.train?.chunk ?? []) {
     if (instruction.op === 'loss') break

@@ -237,7 +237,7 @@ class NativeEngine implements Engine {
   }
 
   write({ at, length }: Range, values: ArrayLike<number>): void {
-    const floats = values instanceof Float32Array ? values : Float32Array.from(values)
+    const floats = values instanceof Float32Array ? values : new Float32Array(values)
     this.#engine.write(at, floats.length === length ? floats : floats.subarray(0, length))
   }
 

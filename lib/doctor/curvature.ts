@@ -11,7 +11,7 @@
 import type { Bound, Engine } from '../backends/backend'
 import { DownhillError } from '../errors'
 import type { Network } from '../network'
-import { type Layout, pack, unpack } from '../plan/layout'
+import { areFinite, type Layout, pack, unpack } from '../plan/layout'
 import type { Floats, ProgramName, Report, Table } from '../plan/plan'
 import { evaluation } from '../train/slices'
 
@@ -75,7 +75,7 @@ export class Curvature {
     await this.#run('curvature')
     this.#products += 1
     const Hv = pack(this.#engine.read(plan.curvature), this.#layout)
-    if (!Hv.every(Number.isFinite)) throw notFinite('a second derivative is infinite')
+    if (!areFinite(Hv)) throw notFinite('a second derivative is infinite')
     return Hv
   }
 

@@ -16,7 +16,7 @@ import { DownhillError, expected, refuseUnknown } from '../errors'
 import { checkNumber, RANGES } from '../names'
 import type { Network } from '../network'
 import { type OptimizerName, type OptimizerSpec, optimizerRow, readOptimizer } from '../optimizers'
-import { type Layout, pack, unpack } from '../plan/layout'
+import { areFinite, type Layout, pack, unpack } from '../plan/layout'
 import type { Dtype, Floats, Table } from '../plan/plan'
 import { dividing, divisor, type StepForm } from '../step-form'
 import { along, type Curvature, dot, withCurvature } from './curvature'
@@ -171,7 +171,7 @@ export function updateOf(
     })
     const after = pack(engine.read(trainable), network.layout)
     const u = after.map((w, i) => (point[i] - w) / READING_RATE)
-    if (u.every(Number.isFinite)) return u
+    if (areFinite(u)) return u
     throw new DownhillError('ERR_DIVERGED', 'Expected a finite update, but the optimizer divides by zero here.')
   } finally {
     data.release()

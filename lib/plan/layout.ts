@@ -191,3 +191,9 @@ export function unpack(vector: Floats, { trained, trainable }: Layout): Float64A
   }
   return block
 }
+
+/** Whether all are finite. A loop: `every` takes ten times as long, which a product with a Hessian feels. */
+export function areFinite(values: Floats): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false
+  return true
+}
