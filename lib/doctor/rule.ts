@@ -34,7 +34,7 @@ export interface Rule {
    * is wrong by the book may be judged strictly; a start, a scale or a rate that others would choose differently is a
    * fault only where it costs much.
    */
-  readonly until: number
+  readonly until: number | ((exam: Exam) => number)
   /** The change could as well only memorise: it must help on rows held out, too. */
   readonly isPatience?: true
   /** What it suspects is seen to be out of order, not only thought of. */
@@ -50,6 +50,13 @@ export interface Rule {
 /** See Rule.until: 0.9 is a tenth of the way missing; 0.62 lies below every run that its author would call trained. */
 export const STRICT = 0.9
 export const LENIENT = 0.62
+
+/** Steps below which a run has hardly begun, whoever wrote it. */
+const FEW_STEPS = 100
+
+export function hasHardlyBegun({ settings: { epochs, batchSize }, rows }: Exam): boolean {
+  return epochs * (batchSize === 'full' ? 1 : Math.ceil(rows.of / batchSize)) < FEW_STEPS
+}
 
 // ---------------------------------------------------------------------------------------------------- in words
 

@@ -3,7 +3,7 @@
  */
 import { leaky, redraw, withRate } from './changes'
 import { EARLY_STEPS, type Exam, isRestless } from './exam'
-import { deadLayer, LENIENT, layerName, percent, type Rule, short } from './rule'
+import { deadLayer, hasHardlyBegun, LENIENT, layerName, percent, type Rule, STRICT, short } from './rule'
 import type { Change } from './subject'
 
 export const OF_RATE: readonly Rule[] = [
@@ -74,7 +74,7 @@ export const OF_RATE: readonly Rule[] = [
     source: 'McCandlish et al. 2018: below the noise scale a step is mostly noise',
     isOfRate: true,
     suspect(exam) {
-      const { batchSize } = exam.settings
+      const { batchSize, epochs } = exam.settings
       const { noise } = exam
       if (batchSize === 'full' || batchSize * 8 > exam.data.rows) return null
       const isBelow = noise !== null && noise.scale > NOISY * batchSize
@@ -83,7 +83,12 @@ export const OF_RATE: readonly Rule[] = [
         evidence: { batchSize, ...(noise && { noiseScale: noise.scale }) },
         says: `Each step is taken on ${batchSize} ${batchSize === 1 ? 'row' : 'rows'}${noise ? `, where the gradient's noise would be averaged out by some ${short(noise.scale)}` : ''}.`,
         cure: 'Take larger batches.',
-        changes: [{ fit: { batchSize: batchSize * 16 } }, { fit: { batchSize: batchSize * 64 } }],
+        // Larger batches are fewer steps: the last makes up for some of them.
+        changes: [
+          { fit: { batchSize: batchSize * 16 } },
+          { fit: { batchSize: batchSize * 64 } },
+          { fit: { batchSize: batchSize * 16, epochs: epochs * 4 } },
+        ],
       }
     },
   },
@@ -103,8 +108,8 @@ export const OF_RATE: readonly Rule[] = [
   {
     id: 'too_few_epochs',
     synopsis: 'a run that ended while it was still falling',
-    until: LENIENT,
-    source: 'measured: the same run, longer',
+    until: (exam) => (hasHardlyBegun(exam) ? STRICT : LENIENT),
+    source: 'measured: the same run, longer; below 100 steps nobody would call it trained',
     isPatience: true,
     suspect(exam) {
       const { loss } = exam.base
@@ -114,7 +119,9 @@ export const OF_RATE: readonly Rule[] = [
         evidence: { epochs, first: loss[0], last: loss[loss.length - 1] },
         says: `The loss was still falling when ${epochs} epochs were over.`,
         cure: 'Train longer.',
-        changes: [5, 20].filter((f) => f > 2 * exam.shortage).map((factor) => ({ fit: { epochs: factor * epochs } })),
+        changes: [5, 20, ...(hasHardlyBegun(exam) ? [100] : [])]
+          .filter((f) => f > 2 * exam.shortage)
+          .map((factor) => ({ fit: { epochs: factor * epochs } })),
       }
     },
   },

@@ -36,8 +36,9 @@ const SPLITS = 3
 const HELD = 0.3
 const FEW_ROWS = 40
 /**
- * Of a run that came farther than its rule's share, but not as far as this, a change is a cure where it gains this much on
- * the training rows (of rate, batch or length; of another kind), and clearly on rows held out.
+ * Of a run that came farther than its rule's share, but not as far as this (or STRICT, of what is seen to be wrong), a
+ * change is a cure where it gains this much on the training rows (of rate, batch or length; of another kind), and clearly
+ * on rows held out.
  */
 const NEARLY_THERE = 0.8
 const CLEAR = { ofLength: 0.18, else: 0.15 }
@@ -136,9 +137,9 @@ export async function curedBy(exam: Exam, trials: readonly Tried[], clock: Clock
     const gotThere =
       base.status === 'diverged' ? 0 : Math.max(0, base.score - chance) / Math.max(1e-9, trial.score - chance)
     const isAsGood = gain >= (rule.isSeen ? HALF_AS_GOOD : AS_GOOD) * (best - base.score)
-    const until = ASTRAY.has(base.outcome) ? STRICT : rule.until
+    const until = ASTRAY.has(base.outcome) ? STRICT : typeof rule.until === 'number' ? rule.until : rule.until(exam)
     const clear = rule.isOfRate || rule.isPatience ? CLEAR.ofLength : CLEAR.else
-    const isClear = gotThere < until || (gotThere < NEARLY_THERE && gain >= clear)
+    const isClear = gotThere < until || (gotThere < (rule.isSeen ? STRICT : NEARLY_THERE) && gain >= clear)
     if (isMaterial(gain, exam) && isClear && isAsGood) {
       const isTrue =
         gotThere < until
