@@ -5,6 +5,7 @@
 import {
   activation,
   adam,
+  backendInfo,
   type Diagnosis,
   dense,
   diagnoseCurve,
@@ -223,6 +224,60 @@ t.test('silence is healthy, and healthy is silence', async (t) => {
   t.ok(Object.keys(evidence).length > 0)
   for (const page of [ill.full(), ill.html()]) t.ok(page.includes(says))
 })
+
+/** Rows around two centres. */
+function many(rows: number): { x: number[][]; y: number[] } {
+  const { normal } = numbers(12)
+  const y = Array.from({ length: rows }, (_, i) => i % 2)
+  return { x: y.map((k) => Array.from({ length: 8 }, () => k - 0.5 + normal())), y }
+}
+
+t.test('what is measured on fewer rows says so, and is the number that the instrument has for those', async (t) => {
+  const { x, y } = many(3000)
+  const options: ModelOptions = { inputs: 8, outputs: 1, hidden: [24, 24], activation: 'tanh', task: 'binary', seed: 4 }
+  const fit: FitOptions = { epochs: 20, learningRate: 400 }
+  const few = await new FNN(options).diagnose(x, y, { fit, budget: 8 })
+  const of = few.findings.find(({ evidence }) => 'nextStep' in evidence)
+  t.ok(of, few.brief())
+  const rows = Number(/^([\d,]+) of 3,000 rows$/.exec(String(of?.evidence.limitsOn))?.[1].replaceAll(',', ''))
+  t.ok(rows >= 16 && rows < 3000, String(of?.evidence.limitsOn))
+  t.match(of?.says ?? '', `raises the loss, measured on ${of?.evidence.limitsOn}`)
+  const { nextStep } = await new FNN(options).learningRateLimits(x, y, { rows })
+  t.equal(of?.evidence.nextStep, nextStep)
+  for (const page of [few.full(), few.html()]) t.match(page, String(of?.evidence.limitsOn))
+  for (const { evidence } of few.findings) t.equal(evidence.measuredOn, undefined, 'the run was of all rows')
+
+  const [short, shorter] = [x.slice(0, 200), y.slice(0, 200)]
+  const all = await new FNN(options).diagnose(short, shorter, { fit, budget: 20 })
+  t.ok(all.findings.some(({ evidence }) => 'nextStep' in evidence))
+  for (const { evidence, says } of all.findings) {
+    t.strictSame(
+      Object.keys(evidence).filter((name) => /on$/i.test(name)),
+      [],
+    )
+    t.notMatch(says, / of [\d,]+ rows/)
+  }
+})
+
+const isNative = backendInfo().name === 'native'
+t.test(
+  'of a part of the rows every finding and note says so',
+  {
+    skip: !isNative && 'what is too much for the native backend in three seconds takes minutes without it',
+  },
+  async (t) => {
+    const { x, y } = many(4000)
+    const options: ModelOptions = { hidden: [64, 64], activation: 'relu', task: 'binary', seed: 4 }
+    const { findings, notes, html } = await new FNN(options).diagnose(x, y, {
+      fit: { epochs: 400, learningRate: 1e-5 },
+      budget: 3,
+    })
+    t.ok(findings.length > 0)
+    for (const { evidence, id } of findings) t.match(String(evidence.measuredOn), /^[\d,]+ of 4,000 rows$/, id)
+    t.match(notes.at(-1)?.says ?? '', /^Looked at [\d,]+ of 4,000 rows/)
+    t.match(html(), /The run as it is, on [\d,]+ of 4,000 rows/)
+  },
+)
 
 t.test('wrong options', async (t) => {
   const net = new FNN(NET)

@@ -5,7 +5,7 @@ import { type CsvData, type Diagnosis, FNN, type SweepRun, sweep } from 'downhil
 import { formatMeasured, type Table } from '../../dist/plot'
 import { EPOCHS, INPUTS, type Inputs, program, STARTS, type Start } from './network'
 import { named } from './runs'
-import { capital, listed } from './words'
+import { capital, counted } from './words'
 
 /** The long form asks for more of everything. */
 const LONG = process.argv.includes('--long')
@@ -30,7 +30,9 @@ export function paragraphsOf({ brief, findings, notes }: Diagnosis): string[] {
       : ''
     return `${i + 1}. ${capital(says)} ${capital(fix.says)}${tried}`
   })
-  const budget = `Found in ${BUDGET} s; where that is too little for all rows, the limits it names are those of a part.`
+  const budget =
+    `Found in ${BUDGET} s. Where that is too little for all rows it says on how many it measured: ` +
+    'a limit of those need not be the one of all rows in the table above.'
   const text = findings.length > 0 ? [budget, ...found] : [brief()]
   return [...text, ...notes.map(({ says }) => capital(says))]
 }
@@ -55,7 +57,7 @@ function outcomes(runs: readonly SweepRun[]): Table {
     rows: [...keys.values()].map((of) => [
       of[0].learningRate,
       of[0].initScale,
-      listed(of.map(({ outcome }) => outcome)),
+      counted(of.map(({ outcome }) => outcome)),
     ]),
   }
 }

@@ -20,6 +20,14 @@ export function spans(steps: number[]): string {
 export const listed = (items: (string | number)[]): string =>
   items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`
 
+/** a, b, a → 2 × a, 1 × b: the most frequent first */
+export function counted(items: readonly string[]): string {
+  const counts = new Map<string, number>()
+  for (const item of items) counts.set(item, (counts.get(item) ?? 0) + 1)
+  const ranked = [...counts].sort(([, a], [, b]) => b - a)
+  return ranked.map(([item, count]) => `${count} × ${item}`).join(', ')
+}
+
 /** +0.41, −0.27 */
 export const signed = (value: number): string => `${value > 0 ? '+' : ''}${formatMeasured(value)}`
 export const capital = (text: string): string => `${text[0].toUpperCase()}${text.slice(1)}`

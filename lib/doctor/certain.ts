@@ -8,6 +8,7 @@ import { attemptHeld, type Exam } from './exam'
 import type { GradientCheck } from './gradients'
 import { type Kinship, kinship } from './kinship'
 import type { Finding } from './report'
+import { measuredIn, measuredOn } from './rule'
 import type { Change, Subject } from './subject'
 
 /** Labels of one class only. */
@@ -132,11 +133,16 @@ export async function strayLabels(
   }
   // Where there was no time for the network the regression must be as good as blind.
   if (kin.score + (Number.isFinite(held) ? Math.max(0, held) : KIN.both - KIN.blind) > KIN.both) return null
-  const says = `Neither a regression on neighbours and lines (standard score ${kin.score.toFixed(1)}, about 0 to 2 for shuffled labels) nor the network on rows held out tells y from x better than chance`
+  const says = `Neither a regression on neighbours and lines (standard score ${kin.score.toFixed(1)}, about 0 to 2 for shuffled labels${measuredIn(exam, kin.rows)}) nor the network on rows held out tells y from x better than chance`
   return {
     id: 'labels_shuffled',
     confidence: 0.8,
-    evidence: { standardScore: kin.score, rows: kin.rows, ...(Number.isFinite(held) && { heldOutScore: held }) },
+    evidence: {
+      standardScore: kin.score,
+      rows: kin.rows,
+      ...measuredOn(exam, kin.rows),
+      ...(Number.isFinite(held) && { heldOutScore: held, ...measuredOn(exam, exam.rows.seen, 'heldOutOn') }),
+    },
     says: `${says}, so the labels hardly belong to their rows.`,
     fix: { says: 'Check that x and y are shuffled, sorted and filtered together.' },
   }

@@ -13,6 +13,7 @@ import { type Exam, examine, isFine, type Trial } from './exam'
 import type { GradientCheck } from './gradients'
 import { endOf } from './outcome'
 import { type Diagnosis, type Finding, type Note, present, type Verdict } from './report'
+import { measuredOn } from './rule'
 import { RULES } from './rules'
 import type { Subject } from './subject'
 import { combine, curedBy, curedTogether, findingOf, highest, suspectsOf, tryAll } from './trials'
@@ -60,7 +61,8 @@ const TURNED = { ofLowest: 0.25, ofChance: 0.15 }
 const FELL = 0.7
 
 /** Validation losses that turned while the training loss fell on. */
-function partedFinding({ base, chanceLoss, blueprint }: Exam, { history }: Orders): Finding[] {
+function partedFinding(exam: Exam, { history }: Orders): Finding[] {
+  const { base, chanceLoss, blueprint } = exam
   const valLoss = history?.valLoss ?? base.valLoss
   const loss = history?.loss ?? base.loss
   if (!valLoss || valLoss.length < 5) return []
@@ -76,8 +78,14 @@ function partedFinding({ base, chanceLoss, blueprint }: Exam, { history }: Order
     {
       id: 'under_regularised',
       confidence: 0.85,
-      evidence: { bestEpoch: best + 1, bestValLoss: valLoss[best], valLoss: end, loss: endOf(loss) },
-      says: `The validation loss was lowest at epoch ${best + 1} (${valLoss[best].toPrecision(3)}) and ended at ${end.toPrecision(3)}, while the training loss fell on.`,
+      evidence: {
+        bestEpoch: best + 1,
+        bestValLoss: valLoss[best],
+        valLoss: end,
+        loss: endOf(loss),
+        ...(!history?.valLoss && measuredOn(exam, exam.rows.seen)),
+      },
+      says: `${history?.valLoss ? 'In the run of the history given, the' : 'The'} validation loss was lowest at epoch ${best + 1} (${valLoss[best].toPrecision(3)}) and ended at ${end.toPrecision(3)}, while the training loss fell on.`,
       fix: {
         says: 'Keep the best weights, or add l2 or dropout.',
         change: { fit: { keep: 'best' } },
@@ -88,24 +96,26 @@ function partedFinding({ base, chanceLoss, blueprint }: Exam, { history }: Order
 
 // ---------------------------------------------------------------------------------------------------- in words
 
-function notesOf({ base, isFullBatch, settings }: Exam): Note[] {
+function notesOf(exam: Exam): Note[] {
+  const { base, isFullBatch, settings } = exam
+  const seen = measuredOn(exam, exam.rows.seen)
   const notes: Note[] = []
   if (base.outcome === 'edgeOfStability' && isFullBatch)
     notes.push({
       id: 'edge_of_stability',
-      evidence: { outcome: base.outcome, learningRate: settings.learningRate },
+      evidence: { outcome: base.outcome, learningRate: settings.learningRate, ...seen },
       says: 'The loss rises again and again and still falls in the long run: the sharpness has grown to what the rate allows. This is the edge of stability, and no fault.',
     })
   if (base.outcome === 'transient' && isFullBatch)
     notes.push({
       id: 'transient',
-      evidence: { outcome: base.outcome, height: base.first.height },
+      evidence: { outcome: base.outcome, height: base.first.height, ...seen },
       says: 'The loss rose for a while and ended lower.',
     })
   if (!isFullBatch && (base.outcome === 'edgeOfStability' || base.outcome === 'transient'))
     notes.push({
       id: 'minibatch_noise',
-      evidence: { batchSize: settings.batchSize },
+      evidence: { batchSize: settings.batchSize, ...seen },
       says: 'Each epoch averages the losses of different batches at different weights; small rises between epochs are batch noise.',
     })
   return notes

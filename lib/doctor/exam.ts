@@ -59,12 +59,15 @@ export interface Exam {
   /** Rows that were looked at, of so many. */
   readonly rows: { readonly seen: number; readonly of: number }
   /** What the rate may be where the run begins; null where it got on well, or derivatives are not finite there. */
-  readonly limits: LearningRateLimits | null
+  readonly limits: Limits | null
   /** Of gradients where the run ended, of one in batches that did not get on well; else null. */
   readonly noise: NoiseScale | null
   /** Every run that was made, in the order in which they ended. */
   readonly trials: Trial[]
 }
+
+/** Limits of a rate, and of how many rows they are. */
+export type Limits = LearningRateLimits & { readonly rows: number }
 
 /** Steps that count as the first: later rises of a run that falls are the edge of stability, or noise. */
 export const EARLY_STEPS = 20
@@ -173,9 +176,10 @@ async function limitsOf(
   table: Table,
   { optimizer }: FitSettings,
   { rows, seed }: Measured,
-): Promise<LearningRateLimits | null> {
+): Promise<Limits | null> {
+  const some = sampleTable(table, Math.min(rows, MOST_ROWS), seed)
   try {
-    return await learningRateLimits(network, sampleTable(table, Math.min(rows, MOST_ROWS), seed), optimizer, null, seed)
+    return { ...(await learningRateLimits(network, some, optimizer, null, seed)), rows: some.rows }
   } catch (error) {
     if (error instanceof DownhillError && error.code === 'ERR_DIVERGED') return null
     throw error

@@ -30,6 +30,8 @@ export interface DataFacts {
   /** Condition number of x as it is and with its columns standardized (instruments.ts); NaN of too many columns. */
   readonly condition: number
   readonly standardCondition: number
+  /** Rows that both are of. */
+  readonly conditionRows: number
   /** Of y as the network sees it: over all columns. */
   readonly targetMean: number
   readonly targetStd: number
@@ -80,16 +82,18 @@ export function factsOf(table: Table, task: Task): DataFacts {
 const MOST_COLUMNS = 64
 const MOST_ROWS = 2048
 
-function conditions(table: Table): Pick<DataFacts, 'condition' | 'standardCondition'> {
-  if (table.columns > MOST_COLUMNS) return { condition: Number.NaN, standardCondition: Number.NaN }
+function conditions(table: Table): Pick<DataFacts, 'condition' | 'standardCondition' | 'conditionRows'> {
+  if (table.columns > MOST_COLUMNS)
+    return { condition: Number.NaN, standardCondition: Number.NaN, conditionRows: table.rows }
   const some = sampleTable(table, MOST_ROWS, 0)
+  const conditionRows = some.rows
   const { condition } = conditionNumber(some)
   try {
     const standard = { ...some, ...encodeInputs({ inputs: fitStandardization(some) }, some, 'float64') }
-    return { condition, standardCondition: conditionNumber(standard).condition }
+    return { condition, standardCondition: conditionNumber(standard).condition, conditionRows }
   } catch (error) {
     // Values that lie too far apart to be standardized.
-    if (error instanceof DownhillError) return { condition, standardCondition: Number.NaN }
+    if (error instanceof DownhillError) return { condition, standardCondition: Number.NaN, conditionRows }
     throw error
   }
 }

@@ -16,6 +16,8 @@ export interface LayerProbe {
   /** Index into layout.layers. */
   readonly layer: number
   readonly isOutput: boolean
+  /** Rows of the sample. */
+  readonly rows: number
   readonly activation: string
   /** Something that is not linear stands between its sums and the next layer's. */
   readonly isBent: boolean
@@ -145,6 +147,7 @@ function look(
   const steepest = slopeOf(row, 0)
   return {
     activation,
+    rows,
     isBent,
     inputs: I,
     units: O,

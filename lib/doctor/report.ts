@@ -6,7 +6,7 @@
 import { type Chart, formatMeasured, lossChart, renderHtml, type Section } from '../plot'
 import type { Exam } from './exam'
 import type { Change } from './subject'
-import { changeInWords, clauses, open, wrap } from './words'
+import { changeInWords, clauses, open, rowsInWords, wrap } from './words'
 
 export type Verdict = 'healthy' | 'transient' | 'unstable' | 'diverging' | 'stalled' | 'broken' | 'overfitting'
 
@@ -68,7 +68,8 @@ const VERDICTS: { readonly [V in Verdict]: string } = {
 /** The diagnosis of an exam. */
 export function present(exam: Exam, verdict: Verdict, findings: readonly Finding[], notes: readonly Note[]): Diagnosis {
   const { base, chanceLoss, coding, trials, rows } = exam
-  const chart = lossChart(base, { title: 'The run as it is', levels: [{ name: 'chance', value: chanceLoss }] })
+  const on = rows.seen < rows.of ? `, on ${rowsInWords(rows.seen, rows.of)}` : ''
+  const chart = lossChart(base, { title: `The run as it is${on}`, levels: [{ name: 'chance', value: chanceLoss }] })
   const cures = findings.map(({ fix }) => {
     const trial = trials.find(({ change }) => change === fix.change)
     return trial && trial.loss.length > 0 ? beside(base.loss, trial.loss) : null
@@ -78,7 +79,7 @@ export function present(exam: Exam, verdict: Verdict, findings: readonly Finding
       ? [
           {
             evidence: { ...rows },
-            says: `Looked at ${rows.seen} of ${rows.of} rows, which is what the budget pays for.`,
+            says: `Looked at ${rowsInWords(rows.seen, rows.of)}, which is what the budget pays for.`,
           },
         ]
       : []

@@ -9,6 +9,7 @@ import { ACTIVATIONS } from '../activations'
 import type { Exam } from './exam'
 import type { LayerProbe } from './probe'
 import type { Change } from './subject'
+import { rowsInWords } from './words'
 
 export type Evidence = Record<string, number | string>
 
@@ -69,6 +70,25 @@ export function sentence(clauses: readonly string[]): string {
 }
 
 export const layerName = (p: LayerProbe): string => `layer ${p.layer + 1}`
+
+// ---------------------------------------------------------------------------------------------------- on how many rows
+
+type Seen = Pick<Exam, 'rows'>
+
+/** Evidence that says on how many rows other evidence was measured; nothing where those are all. */
+export function measuredOn({ rows: { of } }: Seen, rows: number, name = 'measuredOn'): Evidence {
+  return rows < of ? { [name]: rowsInWords(rows, of) } : {}
+}
+
+/** The same as words behind a measurement: *, measured on 1,024 of 8,192 rows*. */
+export function measuredIn({ rows: { of } }: Seen, rows: number): string {
+  return rows < of ? `, measured on ${rowsInWords(rows, of)}` : ''
+}
+
+/** What a probe calls every row. */
+export function everyRow({ rows: { of } }: Seen, { rows }: LayerProbe): string {
+  return rows < of ? `every row of ${rows.toLocaleString('en-US')}` : 'every row'
+}
 
 // ---------------------------------------------------------------------------------------------------- of layers
 

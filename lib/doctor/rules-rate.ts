@@ -3,7 +3,20 @@
  */
 import { leaky, redraw, withRate } from './changes'
 import { EARLY_STEPS, type Exam, isRestless } from './exam'
-import { deadLayer, hasHardlyBegun, LENIENT, layerName, percent, type Rule, STRICT, short } from './rule'
+import {
+  deadLayer,
+  type Evidence,
+  everyRow,
+  hasHardlyBegun,
+  LENIENT,
+  layerName,
+  measuredIn,
+  measuredOn,
+  percent,
+  type Rule,
+  STRICT,
+  short,
+} from './rule'
 import type { Change } from './subject'
 
 export const OF_RATE: readonly Rule[] = [
@@ -24,7 +37,7 @@ export const OF_RATE: readonly Rule[] = [
           height: first.height,
           peak: first.peak,
           learningRate: settings.learningRate,
-          ...(limits && { nextStep: limits.nextStep }),
+          ...(limits && { nextStep: limits.nextStep, ...limitsOn(exam) }),
         },
         says: `Within its first ${EARLY_STEPS} steps the full-batch loss rose ${first.rises} times by more than 5 %, up to ${short(first.peak)} times what it began with${limitIn(exam)}.`,
         cure: `Lower the rate from ${short(settings.learningRate)}.`,
@@ -43,7 +56,12 @@ export const OF_RATE: readonly Rule[] = [
       return {
         evidence: {
           learningRate: settings.learningRate,
-          ...(limits && { nextStep: limits.nextStep, stable: limits.stable, sharpness: limits.sharpness }),
+          ...(limits && {
+            nextStep: limits.nextStep,
+            stable: limits.stable,
+            sharpness: limits.sharpness,
+            ...limitsOn(exam),
+          }),
         },
         says: `At a rate of ${short(settings.learningRate)} the run ends worse than at a lower one${limitIn(exam)}.`,
         cure: 'Lower the rate.',
@@ -60,8 +78,8 @@ export const OF_RATE: readonly Rule[] = [
       const layer = deadLayer(exam.end)
       if (!layer || deadLayer(exam.start)) return null
       return {
-        evidence: { layer: layer.layer + 1, dead: layer.dead, seen: 'end' },
-        says: `${percent(layer.dead)} of the ${layer.units} ${layer.activation} units of ${layerName(layer)} are zero on every row when the run ends.`,
+        evidence: { layer: layer.layer + 1, dead: layer.dead, seen: 'end', ...measuredOn(exam, layer.rows) },
+        says: `${percent(layer.dead)} of the ${layer.units} ${layer.activation} units of ${layerName(layer)} are zero on ${everyRow(exam, layer)} when the run ends.`,
         cure: 'Lower the rate, or use leakyRelu with heNormal weights.',
         changes: [withRate(exam, 0.1), withRate(exam, 0.01), leaky(exam), redraw(exam)],
       }
@@ -80,8 +98,11 @@ export const OF_RATE: readonly Rule[] = [
       const isBelow = noise !== null && noise.scale > NOISY * batchSize
       if (!isBelow && batchSize > 8) return null
       return {
-        evidence: { batchSize, ...(noise && { noiseScale: noise.scale }) },
-        says: `Each step is taken on ${batchSize} ${batchSize === 1 ? 'row' : 'rows'}${noise ? `, where the gradient's noise would be averaged out by some ${short(noise.scale)}` : ''}.`,
+        evidence: {
+          batchSize,
+          ...(noise && { noiseScale: noise.scale, ...measuredOn(exam, noise.rows, 'noiseScaleOn') }),
+        },
+        says: `Each step is taken on ${batchSize} ${batchSize === 1 ? 'row' : 'rows'}${noise ? `, where the gradient's noise would be averaged out by some ${short(noise.scale)}${measuredIn(exam, noise.rows)}` : ''}.`,
         cure: 'Take larger batches.',
         // Larger batches are fewer steps: the last makes up for some of them.
         changes: [
@@ -153,9 +174,15 @@ function raised(exam: Exam): Change[] {
   return factors.filter((factor) => factor >= 5 * exam.shortage).map((factor) => withRate(exam, factor))
 }
 
+const limitsOn = (exam: Exam): Evidence => (exam.limits ? measuredOn(exam, exam.limits.rows, 'limitsOn') : {})
+
 /** A clause that says how far the rate is above what the first step allows. */
-function limitIn({ limits, settings: { learningRate } }: Exam): string {
+function limitIn(exam: Exam): string {
+  const {
+    limits,
+    settings: { learningRate },
+  } = exam
   if (!limits || !(limits.nextStep > 0) || !(learningRate > limits.nextStep)) return ''
   const times = learningRate / limits.nextStep
-  return `; it is ${short(times)} times the ${short(limits.nextStep)} from which on the very first step raises the loss`
+  return `; it is ${short(times)} times the ${short(limits.nextStep)} from which on the very first step raises the loss${measuredIn(exam, limits.rows)}`
 }

@@ -3,7 +3,7 @@
  */
 import { defaultRate, editLayers, freshDense, standardized, together, withRate } from './changes'
 import type { LayerProbe } from './probe'
-import { hidden, layerName, type Rule, STRICT, sentence, short } from './rule'
+import { hidden, layerName, measuredIn, measuredOn, type Rule, STRICT, sentence, short } from './rule'
 
 /** Standardizing makes directions of x so much more alike: gradient descent goes as much faster along the slowest. */
 const ILL = 50
@@ -33,6 +33,7 @@ export const OF_SCALE: readonly Rule[] = [
           ...(Number.isFinite(data.condition) && {
             condition: data.condition,
             standardCondition: data.standardCondition,
+            ...measuredOn(exam, data.conditionRows, 'conditionOn'),
           }),
         },
         says: sentence(
@@ -44,7 +45,7 @@ export const OF_SCALE: readonly Rule[] = [
             ...(data.offset > 3 ? [`the means of x lie ${short(data.offset)} deviations from 0`] : []),
             ...(isIll
               ? [
-                  `the condition number of x is ${short(data.condition)} where standardized columns have ${short(data.standardCondition)}`,
+                  `the condition number of x is ${short(data.condition)} where standardized columns have ${short(data.standardCondition)}${measuredIn(exam, data.conditionRows)}`,
                 ]
               : []),
           ].slice(0, 2),
@@ -84,14 +85,19 @@ export const OF_SCALE: readonly Rule[] = [
     source: 'the gradient of a sum over N rows is N times that of the mean, and so is the rate',
     suspect(exam) {
       if (exam.blueprint.loss.reduction !== 'sum') return null
+      const { batchSize } = exam.settings
+      const { seen, of } = exam.rows
+      const rows = batchSize === 'full' ? of : Math.min(batchSize, of)
+      // A sum over fewer rows than the caller's is smaller: what rate would do there is not seen here.
+      const isTheirs = rows === (exam.isFullBatch ? seen : rows)
       return {
-        evidence: { reduction: 'sum', rows: exam.data.rows },
-        says: `The loss is summed over ${exam.data.rows} rows, so the rate acts ${exam.data.rows} times as large as on the mean.`,
+        evidence: { reduction: 'sum', rows },
+        says: `The loss is summed over ${rows} rows, so the rate acts ${rows} times as large as on the mean.`,
         cure: "Use reduction: 'mean'.",
         changes: [
           { model: { loss: { ...exam.blueprint.loss, reduction: 'mean' } } },
           { model: { loss: { ...exam.blueprint.loss, reduction: 'mean' } }, fit: { learningRate: defaultRate(exam) } },
-          withRate(exam, 1 / exam.data.rows),
+          ...(isTheirs ? [withRate(exam, 1 / rows)] : []),
         ],
       }
     },
@@ -111,7 +117,7 @@ export const OF_SCALE: readonly Rule[] = [
       const relu = editLayers(exam, (spec, isOutput) => freshDense(spec, isOutput ? spec.activation : 'relu'))
       const tanh = editLayers(exam, (spec, isOutput) => freshDense(spec, isOutput ? spec.activation : 'tanh'))
       return {
-        evidence: { ratio, layers: inner.length, activation: first.activation },
+        evidence: { ratio, layers: inner.length, activation: first.activation, ...measuredOn(exam, first.rows) },
         says: `What comes back to ${layerName(first)} is ${short(ratio)} of what comes back to the last one.`,
         cure: 'Use relu with heNormal weights, or tanh with glorotUniform.',
         changes: [relu, tanh],

@@ -2,7 +2,7 @@
  * Rules of where the run begins: its weights, and what they make of the data.
  */
 import { leaky, redraw } from './changes'
-import { deadLayer, hidden, LENIENT, layerName, percent, type Rule, STRICT, short } from './rule'
+import { deadLayer, everyRow, hidden, LENIENT, layerName, measuredOn, percent, type Rule, STRICT, short } from './rule'
 
 export const OF_START: readonly Rule[] = [
   {
@@ -35,8 +35,8 @@ export const OF_START: readonly Rule[] = [
       const layer = deadLayer(exam.start)
       if (!layer) return null
       return {
-        evidence: { layer: layer.layer + 1, dead: layer.dead, seen: 'start' },
-        says: `${percent(layer.dead)} of the ${layer.units} ${layer.activation} units of ${layerName(layer)} are zero on every row at the start.`,
+        evidence: { layer: layer.layer + 1, dead: layer.dead, seen: 'start', ...measuredOn(exam, layer.rows) },
+        says: `${percent(layer.dead)} of the ${layer.units} ${layer.activation} units of ${layerName(layer)} are zero on ${everyRow(exam, layer)} at the start.`,
         cure: 'Draw the weights by heNormal and let the biases begin at 0.',
         changes: [redraw(exam), leaky(exam)],
       }
@@ -53,7 +53,12 @@ export const OF_START: readonly Rule[] = [
       const layer = exam.start.find((p) => p.isOneSigned)
       if (!layer) return null
       return {
-        evidence: { layer: layer.layer + 1, weights: layer.inputs * layer.units, saturated: layer.saturated },
+        evidence: {
+          layer: layer.layer + 1,
+          weights: layer.inputs * layer.units,
+          saturated: layer.saturated,
+          ...measuredOn(exam, layer.rows),
+        },
         says: `All ${layer.inputs * layer.units} weights of ${layerName(layer)} have one sign at the start.`,
         cure: 'Draw weights around zero, scaled by fan-in: glorotUniform, or heNormal for relu.',
         changes: [redraw(exam)],
@@ -75,7 +80,14 @@ export const OF_START: readonly Rule[] = [
       if (!seen) return null
       const full = exam.start.reduce((most, p) => Math.max(most, p.saturated), 0)
       return {
-        evidence: { layer: seen.layer + 1, gain: seen.gain, saturated: full, in: seen.rmsIn, out: seen.rms },
+        evidence: {
+          layer: seen.layer + 1,
+          gain: seen.gain,
+          saturated: full,
+          in: seen.rmsIn,
+          out: seen.rms,
+          ...measuredOn(exam, seen.rows),
+        },
         says: layer
           ? `The weights of ${layerName(layer)} begin ${short(layer.gain)} times as large as 1/√fan-in, and ${percent(full)} of a layer is saturated at the start.`
           : `Of a signal of ${short(seen.rmsIn)} the units of ${layerName(seen)} pass on ${short(seen.rms)} at the start.`,
@@ -95,7 +107,7 @@ export const OF_START: readonly Rule[] = [
       const last = inner[inner.length - 1]
       if (inner.length < 2 || !(last.rms > 100 * Math.max(exam.start[0].rmsIn, 1e-12))) return null
       return {
-        evidence: { in: exam.start[0].rmsIn, out: last.rms, layers: inner.length },
+        evidence: { in: exam.start[0].rmsIn, out: last.rms, layers: inner.length, ...measuredOn(exam, last.rows) },
         says: `Activations grow from ${short(exam.start[0].rmsIn)} to ${short(last.rms)} through ${inner.length} hidden layers.`,
         cure: 'Draw weights scaled by fan-in: heNormal for relu, glorotUniform for tanh.',
         changes: [redraw(exam)],

@@ -22,7 +22,7 @@ import {
   type Trial,
 } from './exam'
 import type { Finding } from './report'
-import { type Rule, STRICT, type Suspicion } from './rule'
+import { measuredOn, type Rule, STRICT, type Suspicion } from './rule'
 import { RULES } from './rules'
 import type { Change } from './subject'
 
@@ -207,7 +207,7 @@ export function findingOf(
   return {
     id: rule.id,
     confidence,
-    evidence: suspicion.evidence,
+    evidence: { ...measuredOn(exam, exam.rows.seen), ...suspicion.evidence },
     says: suspicion.says,
     fix: { says: suspicion.cure, ...(change && { change }) },
     ...(trial && { proof: { before: measureOf(exam.base), after: measureOf(trial) } }),

@@ -26,6 +26,11 @@ export function clauses(text: string): string {
   return parts.map((part) => part[0].toLowerCase() + part.slice(1)).join(', ')
 }
 
+/** *1,024 of 8,192 rows*. */
+export function rowsInWords(seen: number, of: number): string {
+  return `${seen.toLocaleString('en-US')} of ${of.toLocaleString('en-US')} rows`
+}
+
 /** A sentence without its end. */
 export function open(sentence: string): string {
   return sentence.trim().replace(/\.$/, '')
