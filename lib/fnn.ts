@@ -31,9 +31,9 @@ import {
   type Task,
 } from './data/targets'
 import { readWeights, weighClasses } from './data/weights'
-import { isAscent } from './doctor/ascent'
 import { Clock } from './doctor/clock'
 import { diagnose } from './doctor/diagnose'
+import { holdTheirs } from './doctor/elsewhere'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
 import { ledgerWatch } from './doctor/ledger'
 import {
@@ -486,13 +486,12 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const weights = history?.start?.weights ?? (this.#built && !isDrawn && !history?.start ? this.weights() : null)
     const model = { ...this.#options, seed: history?.start?.seed ?? this.seed }
     const subject = { model, fit, features, targets, sampleWeight, weights, train: FNN.#train }
-    if (theirs === undefined) return diagnose(subject, { settings, history, clock, check: null, isAscent: false })
+    if (theirs === undefined) return diagnose(subject, { settings, history, clock, check: null })
     const { network, blueprint: plans, codec } = this.#requireCodec('diagnose', y)
     const table = this.#table(x, y, 'diagnose', fit, 'float64')
-    const check = await checkGradients({ network, blueprint: plans, codec, table, seed: this.seed }, { theirs }, false)
-    const losses = 'losses' in theirs ? (theirs.losses ?? []) : []
-    const uphill = await isAscent(network, this.#table(x, y, 'diagnose', fit), settings, losses)
-    return diagnose(subject, { settings, history, clock, check, isAscent: uphill })
+    const own = (): Table => this.#table(x, y, 'diagnose', fit)
+    const asked = { network, blueprint: plans, codec, table, seed: this.seed, settings, own }
+    return diagnose(subject, { settings, history, clock, check: await holdTheirs(asked, theirs, clock) })
   }
 
   /** Trains a program on a copy, for the doctor. */

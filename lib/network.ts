@@ -87,7 +87,7 @@ export class Network {
   get outputs(): number {
     return outputsOf(this.model)
   }
-  get backendName(): string {
+  get backendName(): Backend['name'] {
     return this.#backend.name
   }
   get dtype(): Dtype {

@@ -4,8 +4,8 @@
 import { splitPair } from '../data/codec'
 import { classIndices } from '../data/targets'
 import type { Clock } from './clock'
+import type { Elsewhere } from './elsewhere'
 import { attemptHeld, type Exam } from './exam'
-import type { GradientCheck } from './gradients'
 import { type Kinship, kinship } from './kinship'
 import type { Finding } from './report'
 import { measuredIn, measuredOn } from './rule'
@@ -26,13 +26,13 @@ export function singleClass({ targets }: Subject, { coding }: Exam): Finding[] {
   ]
 }
 
-/** What the comparison with the caller's own numbers shows. `isAscent`: their losses are those of steps uphill. */
-export function theirFindings(check: GradientCheck | null, isAscent: boolean): Finding[] {
+/** What the comparison with the caller's own numbers shows. */
+export function theirFindings(check: Elsewhere | null): Finding[] {
   const found: Finding[] = []
   const add = (id: string, confidence: number, evidence: Finding['evidence'], says: string, cure: string): void => {
     found.push({ id, confidence, evidence, says, fix: { says: cure } })
   }
-  if (isAscent)
+  if (check?.isAscent)
     add(
       'gradient_sign',
       0.97,
@@ -58,7 +58,7 @@ export function theirFindings(check: GradientCheck | null, isAscent: boolean): F
     add(
       'forward_wrong',
       0.97,
-      { relativeError: bad.relativeError },
+      { relativeError: bad.relativeError, ...measuredOn(check, check.rows.seen) },
       bad.says ?? `Their predictions differ from the model's by ${bad.relativeError.toPrecision(2)} of their size.`,
       'Compare the layers one by one with net.predict on one row.',
     )
@@ -88,7 +88,10 @@ export function theirFindings(check: GradientCheck | null, isAscent: boolean): F
     add(
       lossFault.fault === 'sign' ? 'gradient_sign' : 'forward_wrong',
       0.8,
-      { relativeError: lossFault.relativeError },
+      {
+        relativeError: lossFault.relativeError,
+        ...(lossFault === check.lossesCheck && measuredOn(check, check.rows.seen)),
+      },
       lossFault.says ?? `Their loss differs from the model's by ${lossFault.relativeError.toPrecision(2)} of its size.`,
       'Compare loss and update with net.loss and net.gradients at the same weights.',
     )

@@ -9,8 +9,8 @@
 import type { FitSettings } from '../train/options'
 import { estranged, singleClass, strayLabels, theirFindings } from './certain'
 import type { Clock } from './clock'
+import type { Elsewhere } from './elsewhere'
 import { type Exam, examine, isFine, type Trial } from './exam'
-import type { GradientCheck } from './gradients'
 import { endOf } from './outcome'
 import { type Diagnosis, type Finding, type Note, present, type Verdict } from './report'
 import { measuredOn } from './rule'
@@ -22,9 +22,7 @@ export interface Orders {
   readonly settings: FitSettings
   readonly clock: Clock
   /** What came of comparing the caller's own numbers with the model's; null where there were none. */
-  readonly check: GradientCheck | null
-  /** The caller's own losses are those of steps uphill. */
-  readonly isAscent: boolean
+  readonly check: Elsewhere | null
   /** Where the caller's own run went: its losses, if a history was given. */
   readonly history: { readonly loss: ArrayLike<number>; readonly valLoss?: ArrayLike<number> | null } | null
 }
@@ -32,8 +30,9 @@ export interface Orders {
 export async function diagnose(subject: Subject, orders: Orders): Promise<Diagnosis> {
   const { clock, settings } = orders
   const exam = await examine(subject, settings, clock)
-  const certain = [...singleClass(subject, exam), ...theirFindings(orders.check, orders.isAscent)]
-  if (certain.some(({ id }) => id === 'single_class_labels')) return present(exam, 'broken', certain, [])
+  const certain = [...singleClass(subject, exam), ...theirFindings(orders.check)]
+  const leftOut = orders.check?.notes ?? []
+  if (certain.some(({ id }) => id === 'single_class_labels')) return present(exam, 'broken', certain, leftOut)
 
   const kin = estranged(exam)
   const suspects = suspectsOf(exam)
@@ -52,7 +51,7 @@ export async function diagnose(subject: Subject, orders: Orders): Promise<Diagno
   const ranked = RULES.flatMap((rule) => found.get(rule) ?? [])
   await combine(exam, ranked, clock)
   const findings = [...certain, ...(stray ? [stray] : []), ...ranked, ...partedFinding(exam, orders)]
-  return present(exam, verdictOf(exam, findings), findings, notesOf(exam))
+  return present(exam, verdictOf(exam, findings), findings, [...notesOf(exam), ...leftOut])
 }
 
 /** A rise of the validation loss that counts: of this share of its lowest, and of what chance would have. */

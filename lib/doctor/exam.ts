@@ -12,7 +12,7 @@ import { DownhillError } from '../errors'
 import type { Network } from '../network'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
 import { type Config, readModelOptions } from '../options'
-import { countOf, layOut, type Model } from '../plan/layout'
+import { layOut, type Model } from '../plan/layout'
 import type { Dtype, Table } from '../plan/plan'
 import { rises } from '../plot'
 import type { History } from '../train/history'
@@ -23,6 +23,7 @@ import { type DataFacts, factsOf } from './facts'
 import { type NoiseScale, noiseScale } from './instruments'
 import { type LearningRateLimits, learningRateLimits } from './limits'
 import { chanceLoss, classify, type Outcome, TOLERANCE } from './outcome'
+import { operationsOf, SPEED } from './price'
 import { type LayerProbe, probe } from './probe'
 import { sampleTable } from './sample'
 import { applied, asInputs, asTargets, type Change, type Subject, type Trained } from './subject'
@@ -193,8 +194,6 @@ function noiseOf(network: Network, table: Table, { rows, seed }: Measured): Nois
 
 // ---------------------------------------------------------------------------------------------------- what can be afforded
 
-/** Multiplications and additions a second that a core can be trusted with, small nets and all. */
-const SPEED = { native: 4e10, typescript: 4e8 } as const
 /** Share of the budget that the run itself should take, so that a dozen trials go on top. */
 const RUN_SHARE = 1 / 8
 /** No fewer rows than these: what is true of them should be true of all. */
@@ -205,7 +204,7 @@ function thinned(subject: Subject, { epochs }: FitSettings, { budget }: Clock) {
   const config = readModelOptions(subject.model)
   const { features, targets } = subject
   const coding = inferCoding(targets, knownOf(config))
-  const operations = operationsOf(blueprint(config, features.columns, coding).model, config)
+  const operations = pricesOf(blueprint(config, features.columns, coding).model, config)
   const affordable = (RUN_SHARE * budget * operations.perSecond) / (operations.perRow * epochs)
   const keep = Math.max(LEAST_KEPT, Math.floor(affordable))
   if (keep >= features.rows) return { subject, isThinned: false, operations }
@@ -215,10 +214,9 @@ function thinned(subject: Subject, { epochs }: FitSettings, { budget }: Clock) {
   return { subject: { ...subject, ...kept, model }, isThinned: true, operations }
 }
 
-/** Of a step, by row: each parameter is multiplied on the way there and twice on the way back. */
-function operationsOf(model: Model, { backend, dtype }: Config) {
-  const speed = pickBackend(backend, dtype).name === 'native' ? SPEED.native : SPEED.typescript
-  return { perRow: 6 * countOf(layOut(model).tensors), perSecond: speed }
+/** Operations of a step, by row, and how many a second its backend makes. */
+function pricesOf(model: Model, { backend, dtype }: Config) {
+  return { perRow: operationsOf(layOut(model)), perSecond: SPEED[pickBackend(backend, dtype).name] }
 }
 
 // ---------------------------------------------------------------------------------------------------- trials

@@ -65,11 +65,11 @@ export function nameFault(suspect: Suspect, evidence: Evidence): NamedFault {
       const factor = factors.find(({ by }) => fits(values, by))
       if (factor) return { ...named, says: `${says}; besides, ${factor.says}` }
     }
-  return { fault: 'other', says: describe(suspect) }
+  return { fault: 'other', says: describe(suspect, evidence) }
 }
 
 /** What can still be said of a fault without a name. */
-function describe({ name, I, O, ours, shape, arranged, absolute }: Suspect): string {
+function describe({ name, I, O, ours, shape, arranged, absolute }: Suspect, { isWhole }: Evidence): string {
   if (arranged === null) {
     const size = shape === null ? 'ragged rows' : shape.join(' × ') || 'one number'
     return `its shape, ${size}, is not that of the ${name}, ${name === 'bias' ? O : `${I} × ${O}`}`
@@ -80,9 +80,8 @@ function describe({ name, I, O, ours, shape, arranged, absolute }: Suspect): str
     arranged,
     absolute,
   )
-  return isProportional
-    ? `it is ${by.toPrecision(6)} times what it should be`
-    : 'it agrees with no fault that has a name'
+  if (isProportional) return `it is ${by.toPrecision(6)} times what it should be`
+  return isWhole ? 'it agrees with no fault that has a name' : 'it is not what it should be'
 }
 
 /** The b that makes b·a nearest to t. */
@@ -242,6 +241,8 @@ function part(gradients: readonly AlteredGradient[], at: number, length: number)
 export interface Evidence {
   readonly rows: number
   readonly outputs: number
+  /** Whether patterns that take further passes over the rows are there. */
+  readonly isWhole: boolean
   /** With every target its mean. */
   broadcast(): readonly AlteredGradient[]
   altered(): { readonly without: readonly AlteredGradient[]; readonly twice: readonly AlteredGradient[] }
@@ -263,7 +264,20 @@ export function evidenceOf(exact: Network, table: Table): Evidence {
   const altered = once(() => alteredGradients(exact, table))
   const deltas = once(() => deltasOf(exact, table))
   const broadcast = once(() => broadcastGradient(exact, table))
-  return { rows: table.rows, outputs: exact.outputs, altered, broadcast, deltas: (layer) => deltas()[layer] ?? null }
+  return {
+    rows: table.rows,
+    outputs: exact.outputs,
+    isWhole: true,
+    altered,
+    broadcast,
+    deltas: (layer) => deltas()[layer] ?? null,
+  }
+}
+
+/** What can be told from the tensors alone, without another pass over the rows. */
+export function tensorsAlone({ outputs }: Network, { rows }: Table): Evidence {
+  const none = { without: [], twice: [] }
+  return { rows, outputs, isWhole: false, altered: () => none, broadcast: () => [], deltas: () => null }
 }
 
 /** Mean over all pairs of (n, 1) predictions and (n) targets: linear and quadratic losses see the targets' mean alone. */
@@ -342,7 +356,7 @@ function alteredGradients(exact: Network, table: Table): ReturnType<Evidence['al
  * Where the activations stand that have an instruction on the way back: each by the place in `weights()` of the layer
  * that it is of, or behind.
  */
-function activeLayers({ model, layout, loss }: Network): number[] {
+export function activeLayers({ model, layout, loss }: Network): number[] {
   const parts = parameterised(layout)
   const isFused = placeLoss(loss, outputActivation(model)).fused
   return layout.layers.flatMap((layer, i) => {

@@ -87,13 +87,11 @@ const ENTRIES = 50
 
 /**
  * @param subject its table is in float64: what was rounded for the model would count as a difference
- * @param checksOurs whether, without gradients of theirs, the model's own are held to differences
  * @throws ERR_OPTION
  */
 export async function checkGradients(
   subject: GradientCheckSubject,
   options: GradientCheckOptions = {},
-  checksOurs = true,
 ): Promise<GradientCheck> {
   refuseUnknown(options, ['theirs', 'entries'], 'checkGradients')
   const entries = readEntries(options.entries)
@@ -113,9 +111,7 @@ export async function checkGradients(
     }
     const held = theirs?.gradients
       ? { against: 'theirs' as const, rows: table.rows, loss, ...compareGradients(ours, theirs.gradients) }
-      : checksOurs
-        ? await checkDifferences(exact, sampleTable(table, rowsFor(network), seed), entries, seed)
-        : { against: 'theirs' as const, rows: table.rows, loss, tensors: [] }
+      : await checkDifferences(exact, sampleTable(table, rowsFor(network), seed), entries, seed)
     const roundings = roundingOf(network, table, gradient)
     const tensors = held.tensors.map((tensor, i) => ({ ...tensor, rounding: roundings[i] }))
     const ok = [...tensors, ...Object.values(values)].every((check) => check.ok)

@@ -15,7 +15,7 @@ export interface DiagnoseOptions {
   history?: Pick<History, 'loss'> & Partial<History>
   /** What was computed elsewhere at `net.weights()`, as for `checkGradients`. */
   theirs?: Theirs | readonly unknown[]
-  /** Seconds that trials may take; the examination itself, at least one run of the program, comes on top. @default 30 */
+  /** Seconds for all of it: reading, comparing with `theirs` (half at most), the run as it is, trials. @default 30 */
   budget?: number
 }
 

@@ -15,7 +15,7 @@ import { type Layout, parameterised, type Tensor } from '../plan/layout'
 import type { Floats, InstructionOf, Table } from '../plan/plan'
 import { evaluation } from '../train/slices'
 import { ABSOLUTE, agree, disagreement, isNear, relativeError } from './compare'
-import { evidenceOf, FACTORS, type Fault, lookInto, nameFault, type Suspect, transpose } from './faults'
+import { type Evidence, evidenceOf, FACTORS, type Fault, lookInto, nameFault, type Suspect, transpose } from './faults'
 import { addPenaltyGradient, hasPenalty, penaltyAt } from './objective'
 
 /** What a caller computed elsewhere, at `net.weights()` on the same x and y. */
@@ -184,6 +184,7 @@ type Site = Omit<Suspect, 'arranged'>
 export function compareGradients(
   { network, exact, table, gradient, loss }: Ours,
   given: NonNullable<ReadTheirs['gradients']>,
+  evidence: Evidence = evidenceOf(exact, table),
 ): { tensors: TensorComparison[]; orientation: Orientation } {
   const rounded = network.dtype === 'float32' ? network.gradient(table).gradient : gradient
   const hold = (reference: Floats): Held => {
@@ -204,7 +205,6 @@ export function compareGradients(
   const ofLoss = hold(gradient)
   const ofObjective = hasPenalty(exact) && hold(addPenaltyGradient(exact, exact.parameters, gradient.slice()))
   const held = ofObjective && ofObjective.agreeing > ofLoss.agreeing ? ofObjective : ofLoss
-  const evidence = evidenceOf(exact, table)
   const tensors = namedTensors(exact.layout).map(({ layer, name, tensor }): TensorComparison => {
     const size = tensor.spec.rows * tensor.spec.columns
     const suspect = held.suspects.find((other) => other.layer === layer && other.name === name)
@@ -328,6 +328,21 @@ interface Shown {
   readonly values: Floats
 }
 
+/** What belongs to these of so many rows, which lie as rows or, in a matrix, as columns; all where they do not fit. */
+export function pickRows(given: Given, rows: Uint32Array | null, of: number): Given {
+  const { values, shape } = given
+  if (rows === null || values.length % of !== 0) return given
+  const [n, columns] = [rows.length, values.length / of]
+  const isSwapped = shape?.length === 2 && shape[0] !== of && shape[1] === of
+  const picked = Float64Array.from({ length: n * columns }, (_, i) =>
+    isSwapped
+      ? values[Math.floor(i / n) * of + rows[i % n]]
+      : values[rows[Math.floor(i / columns)] * columns + (i % columns)],
+  )
+  if (shape === null) return { values: picked, shape }
+  return { values: picked, shape: shape.length < 2 ? [picked.length] : isSwapped ? [columns, n] : [n, columns] }
+}
+
 /** The usual form first. */
 function shownBy({ exact, table, blueprint, codec }: Ours): readonly Shown[] {
   const raw = exact.evaluate(table).output as Floats
@@ -366,8 +381,11 @@ function logitsOf(exact: Network, { x, rows, scale }: Table): Floats {
   }
 }
 
-/** Their predictions against the outputs, as probabilities or values, or as whatever else they turn out to be. */
-export function comparePredictions(ours: Ours, { values, shape }: Given): ValueComparison {
+/**
+ * Their predictions against the outputs, as probabilities or values, or as whatever else they turn out to be.
+ * @param of rows of which the table's are a part
+ */
+export function comparePredictions(ours: Ours, { values, shape }: Given, of = ours.table.rows): ValueComparison {
   const { rows } = ours.table
   const ways = shownBy(ours)
   const [usual] = ways
@@ -384,7 +402,7 @@ export function comparePredictions(ours: Ours, { values, shape }: Given): ValueC
     ? `The predictions are ${way.as} instead of ${usual.as}.`
     : fits
       ? `The forward pass differs: at [${check.worst?.index}] it should give ${check.worst?.ours.toPrecision(6)}.`
-      : `The predictions are ${theirs.length} numbers where there should be ${usual.values.length}.`
+      : `The predictions are ${theirs.length} numbers where there should be ${O * of}.`
   return { ...check, fault: 'other', says }
 }
 
