@@ -30,7 +30,7 @@ import {
   type Targets,
   type Task,
 } from './data/targets'
-import { readWeights, weighClasses } from './data/weights'
+import { checkClassWeights, readWeights, weighClasses } from './data/weights'
 import { Clock } from './doctor/clock'
 import { diagnose } from './doctor/diagnose'
 import { holdTheirs } from './doctor/elsewhere'
@@ -514,13 +514,18 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const history = await run
     clearTimeout(timer)
     const { network, codec, blueprint } = net.#requireCodec('diagnose', y)
+    const { coding } = codec
+    const { sampleWeight = null, targets, ...rest } = net.#read(x, y, fit)
+    // As it is trained: the weights of classes are weights of its rows.
+    const counts = weighClasses(sampleWeight, targets, coding, checkClassWeights(fit.classWeight))
+    const pair = { ...rest, targets, sampleWeight: counts }
     return {
       history,
       isCut,
       network,
       blueprint,
-      coding: codec.coding,
-      table: net.#table(x, y, 'diagnose', fit),
+      coding,
+      table: encodePair(codec, pair, lossRow(blueprint.loss).classTargets, net.#config.dtype),
       score(x, y) {
         const { accuracy, r2 = Number.NaN } = net.evaluate(x, y)
         return accuracy ?? r2

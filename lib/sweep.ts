@@ -11,6 +11,7 @@ import { blueprint, knownOf } from './build'
 import { encodePair, fitCodec } from './data/codec'
 import { type Inputs, selectRows } from './data/matrix'
 import { inferCoding, readPair, selectTargets, type Targets } from './data/targets'
+import { readWeights, selectWeights, weighClasses } from './data/weights'
 import { FORESEEN, forecast, STRIDE } from './doctor/forecast'
 import { chanceLoss, classify, type Outcome, TOLERANCE } from './doctor/outcome'
 import { sample } from './doctor/sample'
@@ -85,7 +86,7 @@ export async function sweep(options: SweepOptions): Promise<Sweep> {
       Array.from({ length: count }, (_, i) => ({ learningRate, initScale, seed: (first + i) >>> 0 })),
     ),
   )
-  const data = readData(model, x, y)
+  const data = readData(model, fit, x, y)
   const runs = await sideBySide(asked.length, async (i): Promise<SweepRun> => {
     const { learningRate, initScale, seed } = asked[i]
     const program: Program = {
@@ -115,29 +116,40 @@ interface Data {
   readonly y: Targets
   readonly rows: number
   /** Rows that runs of mini-batches are judged by. */
-  readonly sample: { readonly x: Inputs; readonly y: Targets }
+  readonly sample: { readonly x: Inputs; readonly y: Targets; readonly sampleWeight?: Float64Array }
+  /** How much each row counts in a loss. */
+  readonly sampleWeight?: Float64Array
   readonly tolerance: number
   /** The loss of the best prediction that does not look at x. */
   readonly chance: number
 }
 
-function readData(model: ModelOptions, x: Inputs, y: Targets): Data {
+function readData(model: ModelOptions, fit: FitOptions, x: Inputs, y: Targets): Data {
   const config = readModelOptions(model)
   const known = knownOf(config)
   const indices = indexColumns(config.layers ?? [])
   const { inputs, dtype } = config
-  const pair = readPair(x, y, { inputs: inputs ?? undefined, outputs: known.outputs, dtype, indices })
-  const coding = inferCoding(pair.targets, known)
+  const read = readPair(x, y, { inputs: inputs ?? undefined, outputs: known.outputs, dtype, indices })
+  const coding = inferCoding(read.targets, known)
+  const { rows } = read.features
+  const { classWeight } = readFitOptions(fit)
+  const weights = weighClasses(readWeights(fit.sampleWeight, rows), read.targets, coding, classWeight)
+  const pair = { ...read, sampleWeight: weights }
   const { loss } = blueprint(config, pair.features.columns, coding)
   const codec = fitCodec(pair, coding, config.standardize, indices)
   const chance = chanceLoss(loss, encodePair(codec, pair, lossRow(loss).classTargets, config.dtype))
-  const { rows } = pair.features
   const picked = sample(rows, SAMPLE_ROWS, random(config.seed, 'sample'))
   const judges = {
     x: asInputs(selectRows(pair.features, picked)),
     y: asTargets(selectTargets(pair.targets, picked)),
+    ...weightsOf(selectWeights(weights, picked)),
   }
-  return { x, y, rows, sample: judges, tolerance: TOLERANCE[config.dtype], chance }
+  return { x, y, rows, sample: judges, ...weightsOf(weights), tolerance: TOLERANCE[config.dtype], chance }
+}
+
+/** Weights as an option; rows none of which counts are taken as they are. */
+function weightsOf(weights: Float64Array | null): { sampleWeight?: Float64Array } {
+  return weights?.some((weight) => weight > 0) ? { sampleWeight: weights } : {}
 }
 
 /** Options under which a training is foretold: what only looks at it, or ends it early, is left away. */
@@ -158,7 +170,8 @@ async function ran(net: FNN, call: 'fit' | 'partialFit', fit: FitOptions, data: 
   const batch = fit.batchSize ?? 'full'
   const isFull = batch === 'full' || batch >= data.rows
   const losses: number[] = []
-  const look = (): void => void losses.push(net.loss(sample.x, sample.y))
+  const options = weightsOf(sample.sampleWeight ?? null)
+  const look = (): void => void losses.push(net.loss(sample.x, sample.y, options))
   const watch: Callback = { onTrainBegin: look, onEpochEnd: look }
   const run = net[call](x, y, isFull ? fit : { ...fit, callbacks: [fit.callbacks ?? [], watch].flat() })
   let [start, rose, before] = [Number.NaN, 0, Number.POSITIVE_INFINITY]
@@ -186,7 +199,8 @@ async function foretold({ model, fit }: Program, data: Data): Promise<Outcome> {
     const [{ status, learningRate }, seen] = await ran(net, 'partialFit', { ...fit, ...UNWATCHED, epochs: part }, data)
     losses.push(...seen)
     if (status !== 'completed') return 'diverging'
-    const limits = net.learningRateLimits(data.x, data.y, { optimizer, rows: Math.min(data.rows, SAMPLE_ROWS) })
+    const rows = Math.min(data.rows, SAMPLE_ROWS)
+    const limits = net.learningRateLimits(data.x, data.y, { optimizer, rows, ...weightsOf(data.sampleWeight ?? null) })
     rate = learningRate[learningRate.length - 1]
     // Not every optimizer has a stable rate, nor is one finite wherever a loss is.
     ratios.push(rate / (await limits.then(({ stable }) => stable).catch(() => Number.NaN)))

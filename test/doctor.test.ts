@@ -5,10 +5,12 @@
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DownhillError, dense, diagnoseCurve, FNN, sweep } from 'downhill'
+import { crossEntropy, DownhillError, dense, diagnoseCurve, FNN, mse, sweep } from 'downhill'
 import t from 'tap'
 import { chanceLoss, classify } from '../lib/doctor/outcome'
+import { readLoss } from '../lib/losses'
 import { HEALTHY, OPEN, SICK } from './doctor/cases'
+import { numbers as draws } from './doctor/data'
 import { add, diagnoseProgram, nothing, tallyOf } from './doctor/score'
 import { foreseen } from './outcomes'
 
@@ -45,6 +47,80 @@ t.test('chance is the loss of a constant', async (t) => {
   near(t, chanceLoss(spec('huber'), table), 3 / 32)
   near(t, chanceLoss(spec('binaryCrossEntropy'), table), entropy)
   near(t, chanceLoss(spec('crossEntropy'), table), entropy)
+})
+
+t.test('of weighted rows chance is the least that any constant has under the weighted loss', async (t) => {
+  const weights = [2, 0.5, 0, 3, 1, 1.5, 0.25]
+  const numbers = [0.2, 3, 40, 1, 2, 0.5, 1.5]
+  const bits = [0, 1, 1, 0, 0, 1, 1]
+  const x = weights.map(() => 1)
+  type Case = [NonNullable<ConstructorParameters<typeof FNN>[0]>['loss'], 'linear' | 'sigmoid', number[]]
+  const cases: Case[] = [
+    ['mse', 'linear', numbers],
+    [mse({ reduction: 'sum', scale: 0.5 }), 'linear', numbers],
+    ['mae', 'linear', numbers],
+    ['huber', 'linear', numbers],
+    ['logCosh', 'linear', numbers],
+    ['quantile', 'linear', numbers],
+    ['poisson', 'linear', numbers],
+    ['hinge', 'linear', bits],
+    ['binaryCrossEntropy', 'sigmoid', bits],
+    ['focal', 'sigmoid', bits],
+  ]
+  for (const [loss, activation, y] of cases) {
+    const task = y === bits ? 'binary' : 'regression'
+    const net = new FNN({
+      inputs: 1,
+      outputs: 1,
+      layers: [dense(1, activation, { initializer: { kind: 'zeros' } })],
+      loss,
+      task,
+      dtype: 'float64',
+      backend: 'typescript',
+    })
+    net.fitSync(x, y, { epochs: 1, learningRate: 0 })
+    const at = (bias: number): number => {
+      net.setWeights([{ weights: [[0]], bias: [bias] }])
+      return net.loss(x, y, { sampleWeight: weights })
+    }
+    let [low, high] = [-10, 50]
+    for (let turn = 0; turn < 120; turn++) {
+      const third = (high - low) / 3
+      if (at(low + third) < at(high - third)) high -= third
+      else low += third
+    }
+    const table = { y: Float64Array.from(y), rows: 7, targets: 1, weights: Float64Array.from(weights) }
+    const chance = chanceLoss(readLoss(loss as never), table)
+    const least = at((low + high) / 2)
+    t.ok(Math.abs(chance - least) < 1e-6 * least, `${JSON.stringify(loss)}: ${chance}, searched ${least}`)
+  }
+  // Of classes: the entropy of their weights.
+  const shares = [2 + 0.5, 0 + 3, 1 + 1.5 + 0.25].map((weight) => weight / 8.25)
+  const table = {
+    y: Float64Array.of(0, 0, 1, 1, 2, 2, 2),
+    rows: 7,
+    targets: 1,
+    weights: Float64Array.from(weights),
+  }
+  const entropy = shares.reduce((sum, p) => sum - p * Math.log(p), 0)
+  near(t, chanceLoss(readLoss('crossEntropy'), table), entropy)
+  near(t, chanceLoss(readLoss(crossEntropy({ reduction: 'sum' })), table), 8.25 * entropy)
+})
+
+t.test('runs on weighted rows are held to the chance of those', async (t) => {
+  const { normal } = draws(5)
+  const y = steps(400, (i) => (i % 20 === 0 ? 1 : 0))
+  const x = y.map((k) => [1.2 * k + normal(), normal()])
+  const options = { x, y, model: { hidden: [], task: 'binary', seed: 1 } as const, learningRate: [0.5] }
+  const fit = { epochs: 300, classWeight: 'balanced' } as const
+  // It ends flat at 0.6: below ln 2, and far above the entropy of 1 in 20.
+  const { runs } = await sweep({ ...options, fit })
+  t.match(runs[0].outcome, 'monotone')
+  t.match(runs[0].predicted, 'monotone')
+  const batches = await sweep({ ...options, fit: { ...fit, batchSize: 100 }, learningRate: [0.1] })
+  t.not(batches.runs[0].outcome, 'stalled')
+  const page = (await new FNN(options.model).diagnose(x, y, { fit: { ...fit, learningRate: 0.5 }, budget: 5 })).html()
+  t.match(page, /chance[^0-9]+0\.693/)
 })
 
 t.test('a sweep finds where w² diverges', async (t) => {

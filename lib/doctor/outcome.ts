@@ -93,8 +93,14 @@ export function median(values: readonly number[]): number {
 
 // ---------------------------------------------------------------------------------------------------- chance
 
+/** Values and how much each counts; together 1. */
+interface Column {
+  readonly t: Float64Array
+  readonly share: Float64Array
+}
+
 /** Mean loss of one column of targets under its best constant prediction; K columns a row. */
-type Chance = (column: readonly number[], spec: LossSpec, K: number) => number
+type Chance = (column: Column, spec: LossSpec, K: number) => number
 
 /** The lowest mean of a loss over constants in [low, high]; convex, or at least with one valley: each turn keeps two thirds. */
 function lowest(low: number, high: number, at: (z: number) => number): number {
@@ -108,25 +114,39 @@ function lowest(low: number, high: number, at: (z: number) => number): number {
 
 /** By the loss's own kernel, among constants as far apart as `range` says. */
 const searched =
-  (range: (column: readonly number[]) => readonly [number, number]): Chance =>
+  (range: (column: Column) => readonly [number, number]): Chance =>
   (column, spec) => {
     const kernel = LOSS_KERNELS.get(lossRow(spec).logits) as LossKernel
     const { constants } = placeLoss(spec, 'linear')
-    const t = Float64Array.from(column)
-    const z = new Float64Array(t.length)
-    const s = 1 / t.length
-    return lowest(...range(column), (v) => kernel.compute(z.fill(v), t, null, t.length, 1, 1, s, constants))
+    const { t, share } = merged(column)
+    const [at, of] = [new Float64Array(1), new Float64Array(1)]
+    return lowest(...range(column), (v) => {
+      let sum = 0
+      for (let i = 0; i < t.length; i++) {
+        at[0] = v
+        of[0] = t[i]
+        sum += kernel.compute(at, of, null, 1, 1, 1, share[i], constants)
+      }
+      return sum
+    })
   }
-const amongTargets = searched((column) => [least(column), most(column)])
+const amongTargets = searched(({ t }) => [least(t), most(t)])
+
+/** Equal values once, with what they count together. */
+function merged({ t, share }: Column): Column {
+  const shares = new Map<number, number>()
+  for (let i = 0; i < t.length; i++) shares.set(t[i], (shares.get(t[i]) ?? 0) + share[i])
+  return { t: Float64Array.from(shares.keys()), share: Float64Array.from(shares.values()) }
+}
 
 const CONSTANTS: { readonly [K in LossSpec['kind']]: Chance } = {
   mse: (column) => {
     const centre = mean(column)
-    return mean(column.map((t) => (t - centre) ** 2))
+    return mean(column, (t) => (t - centre) ** 2)
   },
   mae: (column) => {
-    const middle = median(column)
-    return mean(column.map((t) => Math.abs(t - middle)))
+    const middle = middleOf(column)
+    return mean(column, (t) => Math.abs(t - middle))
   },
   huber: amongTargets,
   logCosh: amongTargets,
@@ -144,26 +164,49 @@ const CONSTANTS: { readonly [K in LossSpec['kind']]: Chance } = {
   focal: searched(() => [-20, 20]),
 }
 
-/** Chance: the loss, as configured, of the best prediction that does not look at x: entropy, variance, … */
-export function chanceLoss(spec: LossSpec, { y, rows, targets }: Pick<Table, 'y' | 'rows' | 'targets'>): number {
+type Targets = Pick<Table, 'y' | 'rows' | 'targets' | 'weights'>
+
+/**
+ * Chance: the loss, as configured, of the best prediction that does not look at x: entropy, variance, … Rows count by
+ * their weights, as they do in the loss.
+ */
+export function chanceLoss(spec: LossSpec, { y, rows, targets, weights }: Targets): number {
+  const total = weights ? weights.reduce((sum, weight) => sum + weight, 0) : rows
+  const share = weights ? weights.map((weight) => weight / total) : new Float64Array(rows).fill(1 / rows)
   const isIndexed = lossRow(spec).classTargets === 'index' && targets === 1
-  const columns = isIndexed
-    ? [...countEach(y ?? []).values()].map((count) => [count / rows])
-    : Array.from({ length: targets }, (_, c) => Array.from({ length: rows }, (_, r) => y?.[r * targets + c] ?? 0))
-  const total = columns.reduce((sum, column) => sum + CONSTANTS[spec.kind](column, spec, columns.length), 0)
-  const perRow = spec.kind === 'crossEntropy' ? total : total / columns.length
-  const terms = spec.reduction === 'mean' ? 1 : spec.kind === 'crossEntropy' ? rows : rows * targets
+  const columns: Column[] = isIndexed
+    ? Array.from(merged({ t: Float64Array.from(y ?? []), share }).share, (of) => ({
+        t: Float64Array.of(of),
+        share: Float64Array.of(1),
+      }))
+    : Array.from({ length: targets }, (_, c) => ({
+        t: Float64Array.from({ length: rows }, (_, r) => y?.[r * targets + c] ?? 0),
+        share,
+      }))
+  const sum = columns.reduce((sum, column) => sum + CONSTANTS[spec.kind](column, spec, columns.length), 0)
+  const perRow = spec.kind === 'crossEntropy' ? sum : sum / columns.length
+  const terms = spec.reduction === 'mean' ? 1 : spec.kind === 'crossEntropy' ? total : total * targets
   return spec.scale * perRow * terms
 }
 
-function countEach(values: ArrayLike<number>): Map<number, number> {
-  const counts = new Map<number, number>()
-  for (let i = 0; i < values.length; i++) counts.set(values[i], (counts.get(values[i]) ?? 0) + 1)
-  return counts
+/** Where half of what counts lies below and half above; any such value is as good. */
+function middleOf({ t, share }: Column): number {
+  const order = [...t.keys()].sort((a, b) => t[a] - t[b])
+  let below = 0
+  for (const i of order) {
+    below += share[i]
+    if (below >= 0.5) return t[i]
+  }
+  return t[order[order.length - 1]]
 }
 
-const least = (values: readonly number[]): number => values.reduce((a, b) => Math.min(a, b))
-const most = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b))
-const mean = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length
+function mean({ t, share }: Column, of = (value: number): number => value): number {
+  let sum = 0
+  for (let i = 0; i < t.length; i++) if (share[i] > 0) sum += share[i] * of(t[i])
+  return sum
+}
+
+const least = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b))
+const most = (values: Float64Array): number => values.reduce((a, b) => Math.max(a, b))
 /** −p log p. */
 const entropy = (p: number): number => (p > 0 ? -p * Math.log(p) : 0)
