@@ -566,6 +566,38 @@ t.test('a rise has a cause', async (t) => {
   await t.rejects(bare.examine(), { code: 'ERR_OPTION', message: /train with ledger: true/ })
 })
 
+t.test('the terminal: colour where there is one that wants it', async (t) => {
+  const { stdout, env } = process
+  const before = { isTTY: stdout.isTTY, columns: stdout.columns, NO_COLOR: env.NO_COLOR, TERM: env.TERM }
+  const program = PROGRAMS['momentum, batches, l2']
+  const history = makeNet(program, FLOAT64).fitSync(x, y, { ...program.fit, epochs: 40, ledger: 'all' })
+  const ESC = String.fromCharCode(27)
+  t.teardown(() => {
+    Object.assign(stdout, { isTTY: before.isTTY, columns: before.columns })
+    for (const key of ['NO_COLOR', 'TERM'] as const)
+      if (before[key] === undefined) delete env[key]
+      else env[key] = before[key]
+  })
+  const cases: [boolean, string | undefined, string, boolean][] = [
+    [true, undefined, 'xterm', true],
+    [true, '', 'xterm', true],
+    [true, '1', 'xterm', false],
+    [true, undefined, 'dumb', false],
+    [false, undefined, 'xterm', false],
+  ]
+  for (const [isTTY, NO_COLOR, TERM, isColoured] of cases) {
+    Object.assign(stdout, { isTTY, columns: 80 })
+    Object.assign(env, { TERM })
+    if (NO_COLOR === undefined) delete env.NO_COLOR
+    else env.NO_COLOR = NO_COLOR
+    for (const drawn of [history.plotLedger(), history.plot()]) {
+      t.equal(drawn.includes(ESC), isColoured, `${isTTY}, ${NO_COLOR}, ${TERM}`)
+      for (const line of drawn.replaceAll(new RegExp(`${ESC}\\[[0-9;]*m`, 'g'), '').split('\n'))
+        t.ok([...line].length <= 80, line)
+    }
+  }
+})
+
 t.test('the picture: a bar for each step, its terms on each other, the change as a line', async (t) => {
   const program = PROGRAMS['momentum, batches, l2']
   const history = makeNet(program, FLOAT64).fitSync(x, y, { ...program.fit, epochs: 4, ledger: 'all' })
@@ -575,6 +607,9 @@ t.test('the picture: a bar for each step, its terms on each other, the change as
   for (const name of ['descent', 'noise', 'momentum', 'bending', 'change']) t.match(svg, new RegExp(`>${name}</text>`))
   t.notMatch(svg, />dropout</, 'what was never there is not drawn')
   t.match(history.plotLedger(path.replace('.svg', '.html')), /html$/)
-  t.match(history.plotLedger(), /Ledger/)
+  const drawn = history.plotLedger()
+  for (const name of ['██ descent', '░░ noise', '▓▓ momentum', '▒▒ bending', '● change']) t.match(drawn, name)
+  t.notMatch(drawn, ': dropout')
+  for (const line of drawn.split('\n')) t.ok(line.length <= (process.stdout.columns || 80), line)
   t.throws(() => history.plotLedger('ledger.gif'), { code: 'ERR_OPTION' })
 })

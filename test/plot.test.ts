@@ -28,6 +28,7 @@ import {
 } from '../dist/plot'
 import { frame, thin } from '../dist/plot/chart'
 import { place, type ScaleKind, scaleOver, ticks, valueAt } from '../dist/plot/scale'
+import { FILLS } from '../lib/plot/style'
 
 const folder = mkdtempSync(join(tmpdir(), 'downhill-plot-'))
 t.teardown(() => rmSync(folder, { recursive: true }))
@@ -237,9 +238,63 @@ t.test('two beside each other share their axis', async (t) => {
   )
 })
 
+const BARS = `
+   Ledger
+  │▒▒▒▒▒▒ ▒▒▒▒▒▒▒
+  │▒▒▒▒▒▒ ▒▒▒▒●▒▒ ░░░░░░░
+0 ┤██████ ███████ ████●██     ●
+  │███●██         ▒▒▒▒▒▒▒
+  │██████
+  │██████
+  └────┬──────────────┬───────────
+       0              2       step
+   ██ descent   ░░ noise
+   ▒▒ bending   ● change
+`
+
+/** Four steps whose terms are of every sign. */
+function bars(): Chart {
+  const x = [0, 1, 2, 3]
+  return {
+    title: 'Ledger',
+    x: { label: 'step', range: [-0.5, 3.5] },
+    y: { label: 'change', range: [0, 0] },
+    series: [{ name: 'change', x, y: [-2, 1, -1, 0] }],
+    stack: [
+      { name: 'descent', x, y: [-4, -1, -1, 0], fill: 0 },
+      { name: 'noise', x, y: [0, 0, 1, 0], fill: 1 },
+      { name: 'bending', x, y: [2, 2, -1, 0], fill: 6 },
+    ],
+  }
+}
+
+t.test('bars on each other: what is positive above 0, what is negative below, the change a spot', async (t) => {
+  t.equal(`\n${renderTerminal(bars(), { width: 34, height: 6 })}\n`, BARS)
+  const looks = FILLS.map(({ sign, ansi }) => [sign, ansi] as const)
+  t.equal(new Set(looks.map(([sign]) => sign)).size, FILLS.length, 'told apart without colour')
+  t.equal(new Set(looks.map(([, ansi]) => ansi)).size, FILLS.length, 'and with it')
+  const coloured = renderTerminal(bars(), { width: 34, height: 6, colour: true })
+  for (const [sign, ansi] of [looks[0], looks[1], looks[6]]) t.match(coloured, `[${ansi}m${sign}`)
+})
+
+t.test('more bars than columns: the longest of those that share one is seen', async (t) => {
+  const x = Array.from({ length: 500 }, (_, i) => i)
+  const y = x.map((i) => (i === 250 ? -8 : -1))
+  const drawn = renderTerminal(
+    { ...bars(), x: { label: 'step' }, series: [], stack: [{ name: 'descent', x, y }] },
+    { width: 40, height: 8 },
+  )
+  const lengths = drawn.split('\n').map((line) => line.split('█').length - 1)
+  t.ok(lengths.filter((length) => length === 1).length >= 5, 'one long bar')
+  t.equal(lengths.filter((length) => length > 30).length, 1, 'and all others, a row')
+})
+
 t.test('every drawing fits its width, and colour changes no character', async (t) => {
   const escapes = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g')
-  for (const chart of [...oddCharts, oddCharts, oddCharts.slice(0, 2)] as (Chart | Chart[])[]) {
+  for (const chart of [...oddCharts, oddCharts, oddCharts.slice(0, 2), bars(), [bars(), oddCharts[0]]] as (
+    | Chart
+    | Chart[]
+  )[]) {
     for (const width of [24, 33, 80, 121]) {
       const plain = renderTerminal(chart, { width, height: 6 })
       const name = Array.isArray(chart) ? `${chart.length} charts` : chart.title

@@ -94,7 +94,11 @@ export function frame(chart: Chart): Frame {
     }
   }
   const stack = pile(chart.stack ?? [])
-  for (const { to } of stack) for (const value of to) widen(up, value)
+  for (const { x, to } of stack)
+    for (let i = 0; i < to.length; i++) {
+      widen(across, x[i])
+      widen(up, to[i])
+    }
   for (const level of levels) widen(up, level.value)
   for (const end of chart.y.range ?? []) widen(up, end)
   for (const end of chart.x.range ?? []) widen(across, end)

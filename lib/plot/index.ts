@@ -60,17 +60,25 @@ export function writePage(page: Page, path: string): string {
 
 /** The ledger of a run: drawn for the terminal, or written to `path`, which is then returned. */
 export function plotLedger(entries: readonly Changes[], rises: ArrayLike<number>, path?: string): string {
-  return drawn(ledgerChart(entries, rises), path)
+  if (path !== undefined) return writeChart(ledgerChart(entries, rises), path)
+  const { width, colour } = terminal()
+  return renderTerminal(ledgerChart(entries, rises, width - GUTTER), { width, colour, height: LEDGER_ROWS })
 }
 
 /** The losses of a run: drawn for the terminal, or written to `path`, which is then returned. */
 export function plotHistory(history: Losses, path?: string): string {
-  return drawn(lossChart(history), path)
+  return path === undefined ? renderTerminal(lossChart(history), terminal()) : writeChart(lossChart(history), path)
 }
 
-function drawn(chart: Chart, path: string | undefined): string {
-  if (path !== undefined) return writeChart(chart, path)
-  return renderTerminal(chart, { width: Math.min(process.stdout.columns || 80, 120) })
+/** Columns that an axis and its labels take of a terminal at most, and rows that bars are drawn in. */
+const GUTTER = 12
+const LEDGER_ROWS = 16
+
+/** How wide the terminal is, and whether it wants colour: where there is one, and nothing asks for none (no-color.org). */
+function terminal(): { width: number; colour: boolean } {
+  const { NO_COLOR, TERM } = process.env
+  const colour = process.stdout.isTTY === true && (NO_COLOR === undefined || NO_COLOR === '') && TERM !== 'dumb'
+  return { width: Math.min(process.stdout.columns || 80, 120), colour }
 }
 
 function write(path: string, content: string | Buffer): string {

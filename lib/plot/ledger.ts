@@ -16,9 +16,12 @@ const MOST_BARS = 160
 /** A bar is cut off beyond so many times what nine tenths of them reach. */
 const CUT = 1.5
 
-/** @param rises steps that are marked */
-export function ledgerChart(entries: readonly Changes[], rises: ArrayLike<number> = []): Chart {
-  const each = Math.max(1, Math.ceil(entries.length / MOST_BARS))
+/**
+ * @param rises steps that are marked
+ * @param most bars that there is room for
+ */
+export function ledgerChart(entries: readonly Changes[], rises: ArrayLike<number> = [], most = MOST_BARS): Chart {
+  const each = Math.max(1, Math.ceil(entries.length / most))
   const bars = Array.from({ length: Math.ceil(entries.length / each) }, (_, i) =>
     entries.slice(i * each, (i + 1) * each),
   )
@@ -35,7 +38,7 @@ export function ledgerChart(entries: readonly Changes[], rises: ArrayLike<number
   const isCut = bars.map((_, i) => Math.max(up(stack, i), -down(stack, i)) > limit)
   const lost = isCut.filter(Boolean).length
   const notes = [
-    'What each term did to the objective, stacked; the line is the change.',
+    'What each term did to the objective, stacked, and the change.',
     each > 1 ? `A bar is the sum of ${each} steps.` : '',
     lost > 0 ? `${lost} of ${bars.length} bars reach beyond ±${formatMeasured(limit)} and are cut off there.` : '',
   ]

@@ -20,18 +20,23 @@ export const SERIES: readonly Look[] = [
   { light: '#a3487c', dark: '#dd8fbb', dash: [8, 3, 2, 3], ansi: 35 },
 ]
 
+export interface Fill extends Pick<Look, 'light' | 'dark' | 'ansi'> {
+  /** What a terminal fills with, so that bars are told apart without colour. */
+  sign: string
+}
+
 /** What bars are filled with, from the first of a stack on: as wide apart in lightness as in hue. */
-export const FILLS: readonly Pick<Look, 'light' | 'dark'>[] = [
-  { light: '#7fbce6', dark: '#3a7fb0' },
-  { light: '#f2d24b', dark: '#a98d1c' },
-  { light: '#d39ac0', dark: '#8f5a7d' },
-  { light: '#58b795', dark: '#2f7d61' },
-  { light: '#b4bac2', dark: '#6a7380' },
-  { light: '#8d7cc3', dark: '#6d5fa6' },
-  { light: '#e58a4e', dark: '#b2612b' },
+export const FILLS: readonly Fill[] = [
+  { light: '#7fbce6', dark: '#3a7fb0', ansi: 34, sign: '█' },
+  { light: '#f2d24b', dark: '#a98d1c', ansi: 93, sign: '░' },
+  { light: '#d39ac0', dark: '#8f5a7d', ansi: 35, sign: ':' },
+  { light: '#58b795', dark: '#2f7d61', ansi: 32, sign: '▓' },
+  { light: '#b4bac2', dark: '#6a7380', ansi: 37, sign: '+' },
+  { light: '#8d7cc3', dark: '#6d5fa6', ansi: 36, sign: '×' },
+  { light: '#e58a4e', dark: '#b2612b', ansi: 33, sign: '▒' },
 ]
 
-export function fillOf(i: number): Pick<Look, 'light' | 'dark'> {
+export function fillOf(i: number): Fill {
   return FILLS[i % FILLS.length]
 }
 

@@ -2,12 +2,12 @@
  * Charts as text: curves in braille dots (2 × 4 to a character), axes in line-drawing characters.
  *
  * Writes nothing itself and asks nothing of the terminal: the width is an argument, and colour is off unless wanted.
- * Series without colour are told apart by their dashes.
+ * Series without colour are told apart by their dashes, bars by what they are filled with.
  */
 
 import { type Chart, type Frame, frame, thin, xTicks } from './chart'
 import { formatMeasured, formatNumber, place, ticks } from './scale'
-import { LOOKS, seriesLook } from './style'
+import { fillOf, LOOKS, seriesLook } from './style'
 
 export interface TerminalOptions {
   /** Columns of the whole drawing. @default 80 */
@@ -125,7 +125,7 @@ const BOLD = 1
 
 function drawChart(canvas: Canvas, prepared: Prepared, area: Area): void {
   const { chart, frame: framed, labels } = prepared
-  const { axis, plot, top, height, bottom } = area
+  const { axis, plot, top, height } = area
   canvas.write(axis + 1, 0, clip(chart.title, plot), BOLD)
   for (const [i, note] of area.notes.entries()) canvas.write(axis + 1, 1 + i, note, LOOKS.level.ansi)
 
@@ -137,14 +137,15 @@ function drawChart(canvas: Canvas, prepared: Prepared, area: Area): void {
 
   drawXAxis(canvas, prepared, area)
 
-  const dots = new Dots(plot, height)
   const toX = (x: number): number => dotAt(place(framed.x, x), 2 * plot)
+  const dots = new Dots(plot, height)
   const toY = (y: number): number => dotAt(1 - place(framed.y, y), 4 * height)
   for (const level of framed.levels) {
     const y = toY(level.value)
     for (let x = 0; x < 2 * plot; x += 4) dots.set(x, y, LOOKS.level.ansi)
   }
-  framed.series.forEach((s, i) => {
+  const lines = framed.stack.length > 0 ? [] : framed.series
+  lines.forEach((s, i) => {
     const { ansi, dash } = seriesLook(i)
     const line = thin(s.x, s.y, framed.x, 2 * plot)
     const pen = new Pen(dots, ansi, dash)
@@ -154,7 +155,12 @@ function drawChart(canvas: Canvas, prepared: Prepared, area: Area): void {
     }
   })
   dots.copyTo(canvas, axis + 1, top)
+  if (framed.stack.length > 0) drawBars(canvas, framed, area)
+  drawFoot(canvas, framed, area, toX)
+}
 
+function drawFoot(canvas: Canvas, framed: Frame, area: Area, toX: (x: number) => number): void {
+  const { axis, plot, bottom } = area
   // Marks hang under the axis, one row for all kinds of them: where two meet, the later kind shows.
   for (const { at, name } of framed.marks) {
     for (let i = 0; i < at.length; i++) {
@@ -169,6 +175,52 @@ function drawChart(canvas: Canvas, prepared: Prepared, area: Area): void {
       column += run.text.length
     }
   })
+}
+
+/** What stands for a series over bars, one at each of its points: a curve would hide them. */
+const SPOT = '●'
+/** Bars this many columns wide have one of ground between them. */
+const WIDE = 3
+
+/**
+ * Bars as columns of characters, each filled as that of its terms which has most of it, if half of it is covered; a
+ * column that several bars share shows the longest.
+ */
+function drawBars(canvas: Canvas, { stack, series, x, y }: Frame, { axis, plot, top, height }: Area): void {
+  const at = stack[0].x
+  const step = at.length > 1 ? (at[at.length - 1] - at[0]) / (at.length - 1) : Number.POSITIVE_INFINITY
+  const columnOf = (value: number): number => Math.floor(Math.max(0, Math.min(1, place(x, value))) * plot)
+  const isWide = place(x, at[0] + step) - place(x, at[0]) >= WIDE / plot
+  // 0 lies between two rows, so that no character is of both sides of it.
+  const zero = (1 - place(y, 0)) * height
+  const rowOf = (value: number): number => Math.round(zero) + (1 - place(y, value)) * height - zero
+  const lengthOf = (i: number): number => stack.reduce((sum, { from, to }) => sum + Math.abs(to[i] - from[i]), 0)
+  const barOf = new Int32Array(plot).fill(-1)
+  for (let i = 0; i < at.length; i++) {
+    const [first, next] = [columnOf(at[i] - step / 2), columnOf(at[i] + step / 2)]
+    const end = Math.max(first + 1, next - Number(isWide))
+    for (let c = first; c < Math.min(plot, end); c++) if (barOf[c] < 0 || lengthOf(i) > lengthOf(barOf[c])) barOf[c] = i
+  }
+  barOf.forEach((i, c) => {
+    for (let r = 0; i >= 0 && r < height; r++) {
+      const parts = stack.map(({ from, to }) => overlap(r, rowOf(from[i]), rowOf(to[i])))
+      if (parts.reduce((sum, part) => sum + part, 0) < 0.5) continue
+      const { sign, ansi } = fillOf(stack[parts.indexOf(Math.max(...parts))].fill)
+      canvas.write(axis + 1 + c, top + r, sign, ansi)
+    }
+  })
+  for (const s of series)
+    for (let k = 0; k < s.y.length; k++) {
+      if (!Number.isFinite(s.y[k])) continue
+      const row = s.y[k] > 0 ? Math.floor(rowOf(s.y[k])) : Math.ceil(rowOf(s.y[k])) - 1
+      const column = Math.min(plot - 1, columnOf(s.x[k]))
+      canvas.write(axis + 1 + column, top + Math.max(0, Math.min(height - 1, row)), SPOT, BOLD)
+    }
+}
+
+/** How much of row r lies between two places. */
+function overlap(r: number, a: number, b: number): number {
+  return Math.max(0, Math.min(r + 1, Math.max(a, b)) - Math.max(r, Math.min(a, b)))
 }
 
 function drawXAxis(canvas: Canvas, { chart, frame: framed }: Prepared, { axis, plot, ticksAt, bottom }: Area): void {
@@ -212,7 +264,20 @@ function markSign(name: string): string {
 /** What the lines and signs mean, wrapped; nothing where a lone curve needs no name. */
 function legend(framed: Frame, width: number): Run[][] {
   const items: Run[][] = []
-  if (framed.series.length > 1) {
+  for (const { name, fill } of framed.stack) {
+    const { sign, ansi } = fillOf(fill)
+    items.push([
+      { text: sign + sign, ansi },
+      { text: ` ${name}`, ansi: PLAIN },
+    ])
+  }
+  if (framed.stack.length > 0) {
+    for (const { name } of framed.series)
+      items.push([
+        { text: SPOT, ansi: BOLD },
+        { text: ` ${name}`, ansi: PLAIN },
+      ])
+  } else if (framed.series.length > 1) {
     framed.series.forEach((s, i) => {
       const look = seriesLook(i)
       items.push([
