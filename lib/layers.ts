@@ -114,6 +114,8 @@ export interface Layer<S extends LayerSpec> {
   stages(spec: S, inputs: number, index: number): readonly Stage[]
   /** Layers within it: they stand behind its stages, and `closing` behind them. */
   readonly within?: (spec: S) => readonly LayerSpec[]
+  /** The same layer with others within. */
+  readonly withWithin?: (spec: S, layers: readonly LayerSpec[]) => S
   readonly closing?: (spec: S, inputs: number, index: number) => readonly Stage[]
   /** Columns of x that must be indices below a size; only the first layer of a model may ask for such. */
   readonly indices?: (spec: S) => readonly IndexColumn[]
@@ -227,6 +229,7 @@ export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpe
     },
     stages: (_, _inputs, index) => [{ kind: 'fork', index }],
     within: ({ layers }) => layers,
+    withWithin: (spec, layers) => ({ ...spec, layers }),
     closing: ({ layers }, inputs, index) => {
       const outputs = widthOf(layers, inputs)
       return [{ kind: 'join', index, projection: outputs === inputs ? null : { kind: 'affine', inputs, outputs } }]
@@ -269,11 +272,22 @@ export function unitsOf(layers: readonly LayerSpec[]): number | null {
   return Number.isNaN(units) ? null : units
 }
 
+/** All layers in order, those within another right behind it. */
+export function allLayers(layers: readonly LayerSpec[]): readonly LayerSpec[] {
+  return layers.flatMap((layer) => [layer, ...allLayers(layerRow(layer).within?.(layer) ?? [])])
+}
+
 /** Whether batches of these layers must not be cut into chunks. */
 export function needsWholeBatch(layers: readonly LayerSpec[]): boolean {
-  return layers.some((layer) => {
-    const { needsWholeBatch: itself, within } = layerRow(layer)
-    return itself || (within && needsWholeBatch(within(layer)))
+  return allLayers(layers).some((layer) => layerRow(layer).needsWholeBatch)
+}
+
+/** The same layers dropping nothing. */
+export function undropped(layers: readonly LayerSpec[]): LayerSpec[] {
+  return layers.map((layer) => {
+    const { within, withWithin } = layerRow(layer)
+    if (within && withWithin) return withWithin(layer, undropped(within(layer)))
+    return 'rate' in layer ? { ...layer, rate: 0 } : layer
   })
 }
 

@@ -3,6 +3,7 @@
  */
 import { splitPair } from '../data/codec'
 import { classIndices } from '../data/targets'
+import { indexColumns } from '../layers'
 import type { Clock } from './clock'
 import type { Elsewhere } from './elsewhere'
 import { attemptHeld, type Exam } from './exam'
@@ -110,10 +111,16 @@ const HELD = 0.3
 const SPLITS = 2
 
 /** Whether a kernel regression tells y from x; null where there are too few rows, or it clearly does. */
-export function estranged({ subject, coding, table }: Exam): Kinship | null {
+export function estranged({ subject, coding, table, blueprint }: Exam): Kinship | null {
   if (table.rows < ENOUGH_ROWS) return null
   const isOfClasses = coding.task === 'binary' || coding.task === 'multiclass'
-  const kin = kinship(table, subject.features, isOfClasses, subject.model.seed ?? 0)
+  const kin = kinship(
+    table,
+    subject.features,
+    isOfClasses,
+    subject.model.seed ?? 0,
+    indexColumns(blueprint.model.layers),
+  )
   return kin.score > KIN.one ? null : kin
 }
 

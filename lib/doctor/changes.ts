@@ -6,7 +6,7 @@
  */
 import { ACTIVATIONS, type ActivationName } from '../activations'
 import type { Task } from '../data/targets'
-import type { DenseSpec, LayerSpec } from '../layers'
+import { type DenseSpec, type LayerSpec, layerRow, outputActivation, withOutputActivation } from '../layers'
 import { type LossSpec, readLoss } from '../losses'
 import { optimizerRow, readOptimizer } from '../optimizers'
 import { isOfUnits } from './activity'
@@ -14,18 +14,39 @@ import type { Exam } from './exam'
 import { isHalfLine } from './rule'
 import { applied, type Change } from './subject'
 
-type Edit = (layer: DenseSpec, isOutput: boolean) => LayerSpec | null
+type Edit = (layer: DenseSpec, isOutput: boolean) => DenseSpec
 
-/** Every layer of units through `edit`, and what is dropped through `rate`; other layers stay as they are. */
+/**
+ * Every layer of units through `edit`, those within others too, and what is dropped through `rate`; other layers stay as
+ * they are. An output whose activation is a layer of its own is given to `edit` with that activation.
+ */
 export function editLayers(exam: Exam, edit: Edit, rate: (rate: number) => number = (r) => r): Change {
   const { layers } = exam.blueprint.model
+  const output = layers.findLastIndex(isOfUnits)
+  const isApart = output < layers.length - 1
+  const last = outputActivation(exam.blueprint.model)
+  let activation = last
   const edited = layers.flatMap((layer, i): LayerSpec[] => {
     if ('rate' in layer) return rate(layer.rate) > 0 ? [{ ...layer, rate: rate(layer.rate) }] : []
-    if (!isOfUnits(layer)) return [layer]
-    const changed = edit(layer, i === layers.length - 1)
-    return changed ? [changed] : []
+    if (i !== output || !isApart || !isOfUnits(layer)) return [editLayer(layer, i === output, edit, rate)]
+    const changed = edit({ ...layer, activation: last }, true)
+    activation = changed.activation
+    return [{ ...changed, activation: layer.activation }]
   })
-  return { model: { layers: edited, ...LONG_FORM, loss: exam.blueprint.loss, task: exam.coding.task } }
+  const whole = activation === last ? edited : withOutputActivation(edited, activation)
+  return { model: { layers: whole, ...LONG_FORM, loss: exam.blueprint.loss, task: exam.coding.task } }
+}
+
+function editLayer(layer: LayerSpec, isOutput: boolean, edit: Edit, rate: (rate: number) => number): LayerSpec {
+  if (isOfUnits(layer)) return edit(layer, isOutput)
+  // Within a layer one that drops nothing stays, since it may be the only one there.
+  if ('rate' in layer) return { ...layer, rate: rate(layer.rate) }
+  const { within, withWithin } = layerRow(layer)
+  if (!within || !withWithin) return layer
+  return withWithin(
+    layer,
+    within(layer).map((inner) => editLayer(inner, false, edit, rate)),
+  )
 }
 
 /** What the long form of the layers makes superfluous. */

@@ -96,22 +96,28 @@ function partedFinding(exam: Exam, { history }: Orders): Finding[] {
 // ---------------------------------------------------------------------------------------------------- in words
 
 function notesOf(exam: Exam): Note[] {
-  const { base, isFullBatch, settings } = exam
+  const { base, isFullBatch, hasDropout, settings } = exam
   const seen = measuredOn(exam, exam.rows.seen)
   const notes: Note[] = []
-  if (base.outcome === 'edgeOfStability' && isFullBatch)
+  const hasRisen = base.outcome === 'edgeOfStability' || base.outcome === 'transient'
+  if (hasRisen && isFullBatch && hasDropout)
+    notes.push({
+      evidence: { outcome: base.outcome, ...seen },
+      says: 'Dropout leaves out other units at every step, so that losses of like weights differ; small rises are its noise.',
+    })
+  else if (base.outcome === 'edgeOfStability' && isFullBatch)
     notes.push({
       id: 'edge_of_stability',
       evidence: { outcome: base.outcome, learningRate: settings.learningRate, ...seen },
       says: 'The loss rises again and again and still falls in the long run: the sharpness has grown to what the rate allows. This is the edge of stability, and no fault.',
     })
-  if (base.outcome === 'transient' && isFullBatch)
+  else if (base.outcome === 'transient' && isFullBatch)
     notes.push({
       id: 'transient',
       evidence: { outcome: base.outcome, height: base.first.height, ...seen },
       says: 'The loss rose for a while and ended lower.',
     })
-  if (!isFullBatch && (base.outcome === 'edgeOfStability' || base.outcome === 'transient'))
+  else if (hasRisen)
     notes.push({
       id: 'minibatch_noise',
       evidence: { batchSize: settings.batchSize, ...seen },

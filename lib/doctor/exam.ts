@@ -9,6 +9,7 @@ import { type Blueprint, blueprint, knownOf } from '../build'
 import { type Pair, splitPair } from '../data/codec'
 import { type Coding, inferCoding } from '../data/targets'
 import { DownhillError } from '../errors'
+import { allLayers, indexColumns, needsWholeBatch } from '../layers'
 import type { Network } from '../network'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
 import { type Config, readModelOptions } from '../options'
@@ -53,6 +54,8 @@ export interface Exam {
   readonly chance: number
   readonly chanceLoss: number
   readonly isFullBatch: boolean
+  /** Units are dropped in training. */
+  readonly hasDropout: boolean
   /** The budget did not allow the whole run; nothing can be said of its length. */
   readonly isCut: boolean
   /** So many times more steps the caller's run makes, which has rows that were left out here; else 1. */
@@ -120,7 +123,7 @@ export async function examine(whole: Subject, settings: FitSettings, clock: Cloc
   const still = { model: subject.model, fit: { ...fitOn(subject, subject.fit), epochs: 1, learningRate: 0 } }
   const begun = await subject.train(still, x, y, { weights: subject.weights })
   const { coding, table } = begun
-  const data = factsOf(table, coding.task)
+  const data = factsOf(table, coding.task, indexColumns(begun.blueprint.model.layers))
   const chance = coding.task === 'regression' ? 0 : Math.max(...data.classCounts) / data.rows
   const batch = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
   const known = {
@@ -134,6 +137,7 @@ export async function examine(whole: Subject, settings: FitSettings, clock: Cloc
     chance,
     chanceLoss: chanceLoss(begun.blueprint.loss, table),
     isFullBatch: batch === table.rows,
+    hasDropout: hasDropout(begun),
     rows: { seen: table.rows, of: whole.features.rows },
     trials: [],
   }
@@ -154,7 +158,9 @@ export async function examine(whole: Subject, settings: FitSettings, clock: Cloc
   const rows = Math.floor((clock.budget / 40) * (operations.perSecond / operations.perRow / PASSES))
   const measured = isWell || rows < LEAST_ROWS ? null : { rows, seed: subject.model.seed ?? 0 }
   const limits = measured && (await limitsOf(begun.network, table, settings, measured))
-  const noise = measured && !known.isFullBatch ? noiseOf(trained.network, table, measured) : null
+  // What a row's gradient is depends on its batch there.
+  const isOfRows = !needsWholeBatch(begun.blueprint.model.layers)
+  const noise = measured && !known.isFullBatch && isOfRows ? noiseOf(trained.network, table, measured) : null
   begun.network.close()
   trained.network.close()
   return { ...seen, limits, noise }
@@ -278,7 +284,7 @@ async function run(known: Known, change: Change, seconds: number, rows: Rows = k
 }
 
 function hasDropout({ blueprint }: Trained): boolean {
-  return blueprint.model.layers.some((layer) => rateOf(layer) > 0)
+  return allLayers(blueprint.model.layers).some((layer) => rateOf(layer) > 0)
 }
 
 /**

@@ -5,6 +5,7 @@
  * asked in kinship.ts.
  */
 import { encodeInputs } from '../data/codec'
+import type { IndexColumn } from '../data/matrix'
 import { fitStandardization } from '../data/standardize'
 import type { Task } from '../data/targets'
 import { DownhillError } from '../errors'
@@ -41,8 +42,12 @@ export interface DataFacts {
   readonly classCounts: readonly number[]
 }
 
-/** `table` is what the network is given. */
-export function factsOf(table: Table, task: Task): DataFacts {
+/**
+ * @param given what the network is given
+ * @param indices columns of it that are no amounts, and are left out of what is said of x
+ */
+export function factsOf(given: Table, task: Task, indices: readonly IndexColumn[] = []): DataFacts {
+  const table = without(given, indices)
   const { rows, columns, x, scale } = table
   const sums = new Float64Array(columns)
   const squares = new Float64Array(columns)
@@ -68,7 +73,7 @@ export function factsOf(table: Table, task: Task): DataFacts {
   return {
     rows,
     columns,
-    rms: Math.sqrt(total / (rows * columns)),
+    rms: columns > 0 ? Math.sqrt(total / (rows * columns)) : 1,
     largest,
     spread: stds.length > 0 ? Math.max(...stds) / median(stds) : 1,
     offset: stds.length > 0 ? Math.sqrt(means / stds.reduce((sum, std) => sum + std * std, 0)) : 0,
@@ -78,12 +83,23 @@ export function factsOf(table: Table, task: Task): DataFacts {
   }
 }
 
+/** A table without some of its columns. */
+function without(table: Table, indices: readonly IndexColumn[]): Table {
+  if (indices.length === 0) return table
+  const { rows, columns: all, x, scale } = table
+  const kept = Array.from({ length: all }, (_, c) => c).filter((c) => indices.every(({ column }) => column !== c))
+  const columns = kept.length
+  const values = new Float64Array(rows * columns)
+  for (let i = 0; i < values.length; i++) values[i] = x[Math.floor(i / columns) * all + kept[i % columns]] * scale
+  return { ...table, x: values, columns, scale: 1 }
+}
+
 /** Columns whose condition number is worth its time, which grows with their cube, and rows it is taken of. */
 const MOST_COLUMNS = 64
 const MOST_ROWS = 2048
 
 function conditions(table: Table): Pick<DataFacts, 'condition' | 'standardCondition' | 'conditionRows'> {
-  if (table.columns > MOST_COLUMNS)
+  if (table.columns > MOST_COLUMNS || table.columns === 0)
     return { condition: Number.NaN, standardCondition: Number.NaN, conditionRows: table.rows }
   const some = sampleTable(table, MOST_ROWS, 0)
   const conditionRows = some.rows

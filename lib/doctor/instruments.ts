@@ -6,6 +6,7 @@
  * error.
  */
 import type { Engine } from '../backends/backend'
+import { undropped } from '../layers'
 import { type Network, tensorIn } from '../network'
 import { adam, type OptimizerSpec, optimizerRow, sgd } from '../optimizers'
 import { parameterised } from '../plan/layout'
@@ -223,7 +224,7 @@ export function noiseScale(
   const count = Math.floor(given.rows / batch)
   const n = count * batch
   const order = shuffle(countTo(given.rows), random(seed, 'sample', 1)).subarray(0, n)
-  const layers = network.model.layers.filter((layer) => layer.kind !== 'dropout')
+  const layers = undropped(network.model.layers)
   // Steps at rate 0 leave the weights and tell the norm of each gradient, penalty in it.
   return onCopy(network, given, { batch: n, layers }, (trial) => {
     const squaredNorm = trial.step(order, 0).gradientNorm[0] ** 2
@@ -258,7 +259,7 @@ export async function overfitOneBatch(
   const { rows = 16, seed = 0, steps = 300, optimizer = adam({ learningRate: 0.01 }) } = options
   const { learningRate = rateOf(optimizer) } = options
   const batch = sampleTable(table, rows, seed)
-  const layers = network.model.layers.filter((layer) => layer.kind !== 'dropout')
+  const layers = undropped(network.model.layers)
   return onCopy(network, batch, { optimizer, layers }, async (trial) => {
     const { loss } = await trial.stepsAsync(null, batch.rows, new Float64Array(steps + 1).fill(learningRate))
     const lowest = loss.reduce((least, value) => Math.min(least, value))

@@ -7,7 +7,7 @@
  * assumed of the data. Kernels are a linear one and Gaussians of several widths: together they see lines, and whatever
  * is smooth at the distance of neighbours.
  */
-import type { FeatureTable } from '../data/matrix'
+import type { FeatureTable, IndexColumn } from '../data/matrix'
 import type { Floats, Table } from '../plan/plan'
 import { countTo, random, shuffle } from '../random'
 import { sample } from './sample'
@@ -28,11 +28,20 @@ const WIDTHS = [1, 0.3]
 /** Columns of y, or classes, that are asked for. */
 const MOST_COLUMNS = 4
 
-/** @param features as the caller gave them: whatever the program does to their scale is not asked. */
-export function kinship(table: Table, features: FeatureTable, isOfClasses: boolean, seed: number): Kinship {
+/**
+ * @param features as the caller gave them: whatever the program does to their scale is not asked
+ * @param indices columns of them that are no amounts: two are the same or not
+ */
+export function kinship(
+  table: Table,
+  features: FeatureTable,
+  isOfClasses: boolean,
+  seed: number,
+  indices: readonly IndexColumn[] = [],
+): Kinship {
   const at = sample(table.rows, ROWS, random(seed, 'sample', 2))
   const n = at.length
-  const products = productsOf(features, at)
+  const products = productsOf(features, at, indices)
   const columns = isOfClasses ? indicatorsOf(table, at) : valuesOf(table, at)
   const squares = distances(products, n)
   const kernels = [products.map((product) => product + 1), ...WIDTHS.map((width) => gaussian(squares, width))]
@@ -69,11 +78,16 @@ function agreement(A: Float64Array, columns: readonly Float64Array[], order: Uin
   return total / columns.length
 }
 
-/** Inner products of rows, their columns standardized. */
-function productsOf({ x, columns, scale }: FeatureTable, at: Uint32Array): Float64Array {
+/** Inner products of rows, their columns standardized; of an index 1 where it is the same. */
+function productsOf(
+  { x, columns, scale }: FeatureTable,
+  at: Uint32Array,
+  indices: readonly IndexColumn[],
+): Float64Array {
   const n = at.length
   const rows = new Float64Array(n * columns)
   for (let c = 0; c < columns; c++) {
+    if (indices.some(({ column }) => column === c)) continue
     const column = unit(Float64Array.from(at, (r) => x[r * columns + c] * scale))
     for (let i = 0; i < n; i++) rows[i * columns + c] = column[i]
   }
@@ -82,6 +96,7 @@ function productsOf({ x, columns, scale }: FeatureTable, at: Uint32Array): Float
     for (let j = 0; j <= i; j++) {
       let sum = 0
       for (let c = 0, a = i * columns, b = j * columns; c < columns; c++) sum += rows[a + c] * rows[b + c]
+      for (const { column } of indices) sum += Number(x[at[i] * columns + column] === x[at[j] * columns + column])
       products[i * n + j] = sum
       products[j * n + i] = sum
     }

@@ -57,6 +57,8 @@ interface Held {
   readonly activation: string
   /** Something that is not linear stands between this layer's sums and the next one's. */
   readonly isBent: boolean
+  /** A shift of every unit does, which a bias would only repeat. */
+  readonly isShifted: boolean
   readonly x: Floats
   readonly y: Floats
   readonly kept: Floats
@@ -93,12 +95,12 @@ function probeAll(exact: Network, sample: Table, gradient: Floats): LayerProbe[]
   try {
     engine.run(evaluation(data, 'predict'))
     const read = (at: number, columns: number): Floats => engine.read({ at, length: sample.rows * columns })
-    return exact.layout.layers.flatMap((placed, layer) => {
+    const found = exact.layout.layers.flatMap((placed, layer) => {
       const i = chunk.findIndex((at) => at.op === 'affine' && placed.tensors.some((tensor) => tensor.at === at.W))
-      if (i < 0) return []
-      const isOutput = layer === exact.layout.layers.length - 1
-      return [{ layer, isOutput, ...look(placed, heldAt(chunk, i, read), sample.rows, block, gradient) }]
+      return i < 0 ? [] : [{ layer, ...look(placed, heldAt(chunk, i, read), sample.rows, block, gradient) }]
     })
+    // What stands behind it, an activation or a norm, has no units of its own.
+    return found.map((at, i) => ({ ...at, isOutput: i === found.length - 1 }))
   } finally {
     data.release()
     engine.close()
@@ -112,27 +114,26 @@ function heldAt(chunk: readonly Instruction[], i: number, read: (at: number, col
   const y = read(applied?.y ?? affine.y, affine.O)
   const isOfInput = applied && ACTIVATIONS.get(applied.row ?? '')?.keeps === 'input'
   const next = chunk.findIndex(({ op }, at) => at > i && op === 'affine')
-  const isBent = chunk.slice(i + 1, next < 0 ? chunk.length : next).some(({ op }) => !LINEAR.has(op))
+  const between = chunk.slice(i + 1, next < 0 ? chunk.length : next)
+  const isBent = between.some(({ op }) => !LINEAR.has(op))
+  const isShifted = between.some(({ op }) => op === 'scale')
   const activation = applied?.row ?? 'linear'
-  return { activation, isBent, x: read(affine.x, affine.I), y, kept: isOfInput ? read(applied.x, affine.O) : y }
+  return {
+    activation,
+    isBent,
+    isShifted,
+    x: read(affine.x, affine.I),
+    y,
+    kept: isOfInput ? read(applied.x, affine.O) : y,
+  }
 }
 
-/** What is linear in what is given to it. */
-const LINEAR = new Set([
-  'gather',
-  'gatherTargets',
-  'affine',
-  'mask',
-  'scale',
-  'normalizeBy',
-  'add',
-  'copyColumn',
-  'embed',
-])
+/** What is linear in what is given to it, and makes no sum with what is not. */
+const LINEAR = new Set(['gather', 'gatherTargets', 'affine', 'mask', 'scale', 'normalizeBy', 'copyColumn', 'embed'])
 
 function look(
   placed: PlacedLayer,
-  { activation, isBent, x, y, kept }: Held,
+  { activation, isBent, isShifted, x, y, kept }: Held,
   rows: number,
   block: Floats,
   gradient: Floats,
@@ -159,7 +160,7 @@ function look(
     isOneSigned: W.length >= SIGNED && (W.every((w) => w >= 0) || W.every((w) => w <= 0)) && rms(W) > 0 && !isFlat(W),
     isConstant: O > 1 && sameColumns(W, I, O),
     isConstantIn: sameRows(W, I, O),
-    hasBias: bias !== undefined,
+    hasBias: bias !== undefined || isShifted,
     gradient: weights ? rms(tensorIn(gradient, weights)) : 0,
   }
 }

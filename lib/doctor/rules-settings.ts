@@ -2,6 +2,7 @@
  * Rules of what was asked for besides: penalties, constants of the optimizer, layers without a bend or a bias.
  */
 import type { ActivationName } from '../activations'
+import { allLayers } from '../layers'
 import { optimizerRow } from '../optimizers'
 import { rateOf } from './activity'
 import { editLayers, freshDense, freshOptimizer, together } from './changes'
@@ -16,15 +17,14 @@ export const OF_SETTINGS: readonly Rule[] = [
     source: 'measured: the run without it',
     suspect(exam) {
       const { blueprint, settings } = exam
+      const layers = allLayers(blueprint.model.layers)
       const strongest = (name: 'l1' | 'l2'): number =>
         Math.max(
           blueprint.model[name] ?? 0,
-          ...blueprint.model.layers.map((layer) =>
-            name in layer ? ((layer as { [N in typeof name]?: number })[name] ?? 0) : 0,
-          ),
+          ...layers.map((layer) => (name in layer ? ((layer as { [N in typeof name]?: number })[name] ?? 0) : 0)),
         )
       const [l1, l2] = [strongest('l1'), strongest('l2')]
-      const drop = Math.max(0, ...blueprint.model.layers.map(rateOf))
+      const drop = Math.max(0, ...layers.map(rateOf))
       const decay = settings.optimizer.settings.weightDecay ?? 0
       if (Math.max(l1, l2) < 1e-4 && drop < 0.3 && decay < 1e-3) return null
       const bare = editLayers(
