@@ -45,7 +45,8 @@ export function describe(value: unknown): string {
   if (typeof value === 'symbol') return String(value)
   if (Array.isArray(value)) return `an array of ${value.length}`
   if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`
-  return `an object (${value.constructor?.name ?? 'no prototype'})`
+  const { name } = value.constructor ?? { name: 'no prototype' }
+  return name ? `an object (${name})` : 'an object'
 }
 
 /** ERR_OPTION in the one form: *Expected a positive number for learningRate but received -1 of type number.* */

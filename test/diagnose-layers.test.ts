@@ -119,7 +119,7 @@ for (const kind of KINDS)
     ]
     for (const [says, options, fit, to, of] of faults) {
       const diagnosis = await diagnose(options, { ...fit, epochs: Math.min(8, fit.epochs ?? 8) }, to, of, 0.03)
-      t.equal(diagnosis.findings.length === 0, diagnosis.verdict === 'healthy', `${says}, in no time`)
+      if (diagnosis.verdict === 'healthy') t.same(diagnosis.findings, [], `${says}, in no time`)
       t.notMatch(diagnosis.full(), /undefined|\[object/, says)
     }
   })

@@ -3,28 +3,75 @@
  */
 import { splitPair } from '../data/codec'
 import { classIndices } from '../data/targets'
+import { checkClassWeights, weighClasses } from '../data/weights'
 import { indexColumns } from '../layers'
 import type { Clock } from './clock'
 import type { Elsewhere } from './elsewhere'
 import { attemptHeld, type Exam } from './exam'
-import { type Kinship, kinship } from './kinship'
-import type { Finding } from './report'
+import { KIN_ROWS, type Kinship, kinship } from './kinship'
+import type { Evidence, Finding } from './report'
 import { measuredIn, measuredOn } from './rule'
 import type { Change, Subject } from './subject'
 
-/** Labels of one class only. */
-export function singleClass({ targets }: Subject, { coding }: Exam): Finding[] {
+/** Rows of which all that count have one label, or one target. */
+export function singleClass({ targets, sampleWeight, fit }: Subject, { coding }: Exam): Finding[] {
   const classes = classIndices(targets, coding)
-  if (classes === null || classes.some((k) => k !== classes[0])) return []
+  const weights = weighClasses(sampleWeight, targets, coding, checkClassWeights(fit.classWeight))
+  const { columns, values, scale } = targets
+  const isLike = (r: number, first: number): boolean => {
+    if (classes) return classes[r] === classes[first]
+    for (let c = 0; c < columns; c++) if (values?.[r * columns + c] !== values?.[first * columns + c]) return false
+    return true
+  }
+  let [first, rows] = [-1, 0]
+  for (let r = 0; r < targets.rows; r++) {
+    if (weights && !(weights[r] > 0)) continue
+    if (first < 0) first = r
+    if (!isLike(r, first)) return []
+    rows++
+  }
+  const isWeighted = rows < targets.rows
+  const what = classes ? 'labels' : columns === 1 ? 'targets' : 'rows of targets'
+  const which = isWeighted ? `${what} whose weight is above 0` : what
+  const are = classes ? 'of one class' : columns === 1 ? String((values?.[first] ?? Number.NaN) * scale) : 'the same'
   return [
     {
       id: 'single_class_labels',
       confidence: 1,
-      evidence: { classes: 1, rows: classes.length },
-      says: `All ${classes.length} labels are of one class, so there is nothing to tell apart.`,
-      fix: { says: 'Train on rows of every class.' },
+      evidence: { classes: 1, rows },
+      says:
+        rows === 1
+          ? `There is only one row${isWeighted ? ' whose weight is above 0' : ''}, so there is nothing to tell apart.`
+          : `All ${rows} ${which} are ${are}, so there is nothing to tell apart.`,
+      fix: {
+        says: isWeighted
+          ? 'Give rows of every class a weight.'
+          : classes
+            ? 'Train on rows of every class.'
+            : 'Train on rows whose targets differ.',
+      },
     },
   ]
+}
+
+/** Rows of x that are all the same: whatever y is, nothing tells it from them. */
+export function likeRows({ features: { x, rows, columns } }: Subject): Finding[] {
+  if (rows < 2) return []
+  for (let i = columns; i < rows * columns; i++) if (x[i] !== x[i - columns]) return []
+  return [
+    {
+      id: 'labels_shuffled',
+      confidence: 1,
+      evidence: { rows, differentRows: 1 },
+      says: `All ${rows} rows of x are the same as the model reads them, so that nothing tells what is in y.`,
+      fix: { says: 'Check how x was read, and whether its values differ by more than its type can hold.' },
+    },
+  ]
+}
+
+/** How far off they are; nothing of what could not be compared. */
+function errorOf({ relativeError }: { readonly relativeError: number }): Evidence {
+  return Number.isFinite(relativeError) ? { relativeError } : {}
 }
 
 /** What the comparison with the caller's own numbers shows. */
@@ -50,7 +97,7 @@ export function theirFindings(check: Elsewhere | null): Finding[] {
     add(
       'loss_broadcast',
       0.98,
-      { relativeError: (broadcast ?? spread)!.relativeError },
+      errorOf((broadcast ?? spread)!),
       (broadcast ?? spread)!.says ?? 'Their loss is that of every prediction against every target.',
       'Give predictions and targets the same shape, (n) or (n, 1), before they are subtracted.',
     )
@@ -59,7 +106,7 @@ export function theirFindings(check: Elsewhere | null): Finding[] {
     add(
       'forward_wrong',
       0.97,
-      { relativeError: bad.relativeError, ...measuredOn(check, check.rows.seen) },
+      { ...errorOf(bad), ...measuredOn(check, check.rows.seen) },
       bad.says ?? `Their predictions differ from the model's by ${bad.relativeError.toPrecision(2)} of their size.`,
       'Compare the layers one by one with net.predict on one row.',
     )
@@ -75,7 +122,7 @@ export function theirFindings(check: Elsewhere | null): Finding[] {
         layer: worst.layer + 1,
         tensor: worst.tensor,
         fault: worst.fault ?? 'other',
-        relativeError: worst.relativeError,
+        ...errorOf(worst),
       },
       worst.says ??
         `Their gradient of the ${where} differs from the exact one by ${worst.relativeError.toPrecision(3)} of its size.`,
@@ -90,7 +137,7 @@ export function theirFindings(check: Elsewhere | null): Finding[] {
       lossFault.fault === 'sign' ? 'gradient_sign' : 'forward_wrong',
       0.8,
       {
-        relativeError: lossFault.relativeError,
+        ...errorOf(lossFault),
         ...(lossFault === check.lossesCheck && measuredOn(check, check.rows.seen)),
       },
       lossFault.says ?? `Their loss differs from the model's by ${lossFault.relativeError.toPrecision(2)} of its size.`,
@@ -99,7 +146,7 @@ export function theirFindings(check: Elsewhere | null): Finding[] {
   return found
 }
 
-/** Fewer rows decide nothing about labels. */
+/** Fewer rows decide nothing about labels; nor do fewer than half of them that are not of the most frequent class. */
 const ENOUGH_ROWS = 40
 /**
  * A dependence of y on x shows in either test as a standard score; under labels that belong to other rows both are about
@@ -111,8 +158,10 @@ const HELD = 0.3
 const SPLITS = 2
 
 /** Whether a kernel regression tells y from x; null where there are too few rows, or it clearly does. */
-export function estranged({ subject, coding, table, blueprint }: Exam): Kinship | null {
+export function estranged({ subject, coding, table, blueprint, data }: Exam): Kinship | null {
   if (table.rows < ENOUGH_ROWS) return null
+  const others = data.rows - Math.max(...data.classCounts)
+  if (data.classCounts.length > 0 && others * Math.min(1, KIN_ROWS / data.rows) < ENOUGH_ROWS / 2) return null
   const isOfClasses = coding.task === 'binary' || coding.task === 'multiclass'
   const kin = kinship(
     table,

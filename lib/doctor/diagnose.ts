@@ -4,10 +4,10 @@
  * Cheap before dear: the data, what the caller computed elsewhere, the start, one run as it is; then, only where that
  * run left something to be desired, trials of what the rules suspect. A finding is a fault that holds by arithmetic, or
  * a suspect without which the same run ended better. What is merely unusual is silent; what is merely surprising is a
- * note. Within the budget: trials that no longer fit into it are not made, and nothing is said of them.
+ * note. Within the budget: trials that no longer fit into it are not made, and a note says how many.
  */
 import type { FitSettings } from '../train/options'
-import { estranged, singleClass, strayLabels, theirFindings } from './certain'
+import { estranged, likeRows, singleClass, strayLabels, theirFindings } from './certain'
 import type { Clock } from './clock'
 import type { Elsewhere } from './elsewhere'
 import { type Exam, examine, isFine, type Trial } from './exam'
@@ -30,13 +30,16 @@ export interface Orders {
 export async function diagnose(subject: Subject, orders: Orders): Promise<Diagnosis> {
   const { clock, settings } = orders
   const exam = await examine(subject, settings, clock)
-  const certain = [...singleClass(subject, exam), ...theirFindings(orders.check)]
+  const [hopeless] = [...singleClass(subject, exam), ...likeRows(subject)]
+  const certain = [...(hopeless ? [hopeless] : []), ...theirFindings(orders.check)]
   const leftOut = orders.check?.notes ?? []
-  if (certain.some(({ id }) => id === 'single_class_labels')) return present(exam, 'broken', certain, leftOut)
+  if (hopeless) return present(exam, 'broken', certain, leftOut)
 
   const kin = estranged(exam)
   const suspects = suspectsOf(exam)
   const tried = await tryAll(exam, suspects, clock)
+  const missed = clock.isOver ? suspects.filter(({ rule }) => !tried.some((other) => other.rule === rule)).length : 0
+  const untried: Note[] = missed === 0 ? [] : [notTried(missed, suspects.length, clock)]
   const found = await curedBy(exam, tried, clock)
   const best = highest(tried)
   if (!isFine(exam))
@@ -51,7 +54,12 @@ export async function diagnose(subject: Subject, orders: Orders): Promise<Diagno
   const ranked = RULES.flatMap((rule) => found.get(rule) ?? [])
   await combine(exam, ranked, clock)
   const findings = [...certain, ...(stray ? [stray] : []), ...ranked, ...partedFinding(exam, orders)]
-  return present(exam, verdictOf(exam, findings), findings, [...notesOf(exam), ...leftOut])
+  return present(exam, verdictOf(exam, findings), findings, [
+    ...notesOf(exam),
+    ...unexplained(exam, findings),
+    ...untried,
+    ...leftOut,
+  ])
 }
 
 /** A rise of the validation loss that counts: of this share of its lowest, and of what chance would have. */
@@ -126,6 +134,24 @@ function notesOf(exam: Exam): Note[] {
   return notes
 }
 
+function notTried(missed: number, of: number, { budget }: Clock): Note {
+  return {
+    evidence: { untried: missed, suspects: of, budget },
+    says: `The budget of ${budget} s was over before all that could be wrong was tried: ${missed} of ${of} were not.`,
+  }
+}
+
+/** A run that became infinite or NaN without anything having been found is no healthy one. */
+function unexplained({ base }: Exam, findings: readonly Finding[]): Note[] {
+  if (findings.length > 0 || base.status !== 'diverged') return []
+  return [
+    {
+      evidence: { epochs: base.loss.length },
+      says: `The run became infinite or NaN at epoch ${base.loss.length}, and of what was tried nothing made it better.`,
+    },
+  ]
+}
+
 /** Faults that are written down wrong, whatever the loss does. */
 const BROKEN = new Set([
   'single_class_labels',
@@ -149,7 +175,7 @@ const OUTCOME_VERDICTS = {
 } as const satisfies Record<Trial['outcome'], Verdict>
 
 function verdictOf({ base }: Exam, findings: readonly Finding[]): Verdict {
-  if (findings.length === 0) return 'healthy'
+  if (findings.length === 0) return base.status === 'diverged' ? 'diverging' : 'healthy'
   if (findings.some(({ id }) => BROKEN.has(id))) return 'broken'
   if (findings[0].id === 'under_regularised') return 'overfitting'
   if (base.status === 'diverged') return 'diverging'

@@ -80,7 +80,7 @@ export async function holdTheirs(asked: Asked, given: unknown, clock: Clock): Pr
   // What our own arithmetic rounds is computed beside the exact gradient.
   const own = SPEED.typescript / SPEED[network.backendName]
   const perGradient = PASSES.gradient * all * (1 + (network.dtype === 'float32' ? own : 0))
-  const { losses } = theirs
+  const losses = theirs.losses?.values.length === 0 ? undefined : theirs.losses
   const areOfRows = losses !== undefined && losses.values.length === table.rows
   const isRun = losses !== undefined && !areOfRows
 

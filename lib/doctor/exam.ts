@@ -105,15 +105,17 @@ export function isClimbing(first: FirstSteps): boolean {
   return isRestless(first) && first.peak > PEAK
 }
 
-/** A gain of accuracy or r2 that is worth a word: 0.1, or half of what is left where that is little. */
-export function isMaterial(gain: number, { chance }: Pick<Exam, 'chance'>): boolean {
-  return gain >= Math.min(MATERIAL, (1 - chance) / 2)
+/** A gain of accuracy or r2 that is worth a word: 0.1, or half of what is left where that is little, of some rows. */
+export function isMaterial(gain: number, { chance, data }: Pick<Exam, 'chance' | 'data'>): boolean {
+  return gain >= MATERIAL || (gain >= (1 - chance) / 2 && gain * data.rows >= SOME_ROWS)
 }
+/** One or two rows more that come out right are no gain. */
+const SOME_ROWS = 2.5
 export const MATERIAL = 0.1
 
 /** It got where it could: nothing material is left to gain. */
-export function isFine({ base, chance }: Exam): boolean {
-  return base.status !== 'diverged' && !isMaterial(1 - base.score, { chance })
+export function isFine({ base, chance, data }: Exam): boolean {
+  return base.status !== 'diverged' && !isMaterial(1 - base.score, { chance, data })
 }
 
 export async function examine(whole: Subject, settings: FitSettings, clock: Clock): Promise<Exam> {
@@ -251,7 +253,10 @@ export async function attemptHeld(
   train: Rows,
   held: Rows,
 ): Promise<number> {
-  const { trial, trained } = await run(known, change, seconds, train)
+  // A class that none of these rows is of is a class all the same.
+  const { classes } = known.coding
+  const subject = classes ? { ...known.subject, model: { ...known.subject.model, classes } } : known.subject
+  const { trial, trained } = await run({ ...known, subject }, change, seconds, train)
   const score = trained.score(asInputs(held.features), asTargets(held.targets))
   trained.network.close()
   return trial.status !== 'completed' || !Number.isFinite(score) ? known.chance : Math.max(0, score)

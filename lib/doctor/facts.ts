@@ -126,9 +126,11 @@ function targetFacts({ y, rows, targets }: Table) {
     high = Math.max(high, values[i])
   }
   const mean = sum / n
+  // In units of the largest, whose square may be infinite.
+  const unit = Math.max(Math.abs(low), Math.abs(high)) || 1
   let square = 0
-  for (let i = 0; i < n; i++) square += (values[i] - mean) ** 2
-  return { targetMean: mean, targetStd: Math.sqrt(square / n), targetLow: low, targetHigh: high }
+  for (let i = 0; i < n; i++) square += ((values[i] - mean) / unit) ** 2
+  return { targetMean: mean, targetStd: unit * Math.sqrt(square / n), targetLow: low, targetHigh: high }
 }
 
 /** Rows of each class that occurs; of several labels a row, of each combination. */

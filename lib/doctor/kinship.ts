@@ -19,7 +19,8 @@ export interface Kinship {
   readonly rows: number
 }
 
-const ROWS = 256
+/** Rows that are looked at, at most. */
+export const KIN_ROWS = 256
 const SHUFFLES = 40
 /** λ, as shares of the mean of K's diagonal: with more columns than rows little of it only interpolates. */
 const RIDGES = [0.1, 10]
@@ -39,7 +40,7 @@ export function kinship(
   seed: number,
   indices: readonly IndexColumn[] = [],
 ): Kinship {
-  const at = sample(table.rows, ROWS, random(seed, 'sample', 2))
+  const at = sample(table.rows, KIN_ROWS, random(seed, 'sample', 2))
   const n = at.length
   const products = productsOf(features, at, indices)
   const columns = isOfClasses ? indicatorsOf(table, at) : valuesOf(table, at)
@@ -129,7 +130,10 @@ export function classOf({ y, targets }: Pick<Table, 'y' | 'targets'>, r: number)
 }
 
 /** To mean 0 and deviation 1, in place; zeros where nothing varies. */
-function unit(values: Float64Array): Float64Array {
+function unit(given: Float64Array): Float64Array {
+  // Squares of large numbers would be infinite.
+  const largest = given.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1
+  const values = given.map((v) => v / largest)
   const mean = values.reduce((sum, v) => sum + v, 0) / values.length
   const std = Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length)
   return values.map((v) => (std > 1e-9 * Math.abs(mean) ? (v - mean) / std : 0))

@@ -27,12 +27,20 @@ export interface DiagnoseSettings {
   readonly budget: number
 }
 
+/** Numbers, or null for those that JSON has no word for. */
+function isNumbers(value: unknown): boolean {
+  const isList = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))
+  return isList && Array.from(value as ArrayLike<unknown>).every((v) => typeof v === 'number' || v === null)
+}
+
 /** @throws ERR_OPTION */
 export function readDiagnoseOptions(options: unknown): DiagnoseSettings {
   refuseUnknown(options, ['fit', 'history', 'theirs', 'budget'], 'diagnose')
   const { fit = {}, history, theirs, budget = 30 } = options as DiagnoseOptions
   if (history !== undefined && (typeof history !== 'object' || history === null || !('loss' in history)))
     throw expected('a history such as fit returns', 'history', history)
+  if (history !== undefined && !isNumbers(history.loss))
+    throw expected('a list of numbers', 'loss of history', history.loss)
   const rate = history?.learningRate?.[0]
   const known: FitOptions = {
     ...(history !== undefined && history.loss.length > 0 && { epochs: history.loss.length }),

@@ -1,7 +1,7 @@
 /**
  * Rules of the rate, the batch and the length of a run: what depends on all else, and is set last.
  */
-import { leaky, redraw, withRate } from './changes'
+import { defaultRate, leaky, redraw, withRate } from './changes'
 import { EARLY_STEPS, type Exam, isRestless } from './exam'
 import {
   deadLayer,
@@ -157,11 +157,18 @@ function allowed({ limits, settings }: Exam): number {
   return Number.isFinite(share) && share > 0 ? share : Number.NaN
 }
 
+/** So far beyond the last share of a rate that is tried, the optimizer's default is tried, too. */
+const FAR = 1 / 3
+const TENS = [10, 100, 1e3, 1e4, 1e5] as const
+
 /** What the start allows, where that is less, and then shares of the rate. */
 function lowered(exam: Exam, shares: readonly number[]): Change[] {
   const own = allowed(exam)
   const others = shares.filter((share) => !(Math.abs(Math.log(share / own)) < 0.3))
-  return [...(own > 1e-6 && own < 0.7 ? [own] : []), ...others].map((factor) => withRate(exam, factor))
+  // A rate beyond all measure is taken back to the one that is usual.
+  const usual = defaultRate(exam) / exam.settings.learningRate
+  const far = usual < FAR * Math.min(...shares) ? [usual] : []
+  return [...(own > 1e-6 && own < 0.7 ? [own] : []), ...others, ...far].map((factor) => withRate(exam, factor))
 }
 
 /**
@@ -170,8 +177,12 @@ function lowered(exam: Exam, shares: readonly number[]): Change[] {
  */
 function raised(exam: Exam): Change[] {
   const own = allowed(exam)
-  const factors = [...(own > 10 ? [own] : []), 10, 100, 1e3, 1e4, 1e5]
-  return factors.filter((factor) => factor >= 5 * exam.shortage).map((factor) => withRate(exam, factor))
+  const factors = [...(own > 10 ? [own] : []), ...TENS]
+  const higher = factors.filter((factor) => factor >= 5 * exam.shortage).map((factor) => withRate(exam, factor))
+  const usual = defaultRate(exam)
+  if (!(usual * FAR > exam.settings.learningRate * TENS[TENS.length - 1])) return higher
+  const far = [1, 10, 100].map((factor): Change => ({ fit: { learningRate: factor * usual } }))
+  return exam.settings.learningRate > 0 ? [...higher, ...far] : far
 }
 
 const limitsOn = (exam: Exam): Evidence => (exam.limits ? measuredOn(exam, exam.limits.rows, 'limitsOn') : {})
