@@ -15,6 +15,7 @@ import {
   type LayerSpec,
   layerNorm,
   type ModelOptions,
+  mse,
   prelu,
   sgd,
 } from 'downhill'
@@ -267,7 +268,9 @@ t.test(
   },
   async (t) => {
     const { x, y } = many(4000)
-    const options: ModelOptions = { hidden: [64, 64], activation: 'relu', task: 'binary', seed: 4 }
+    // A softmax of one is certain, whatever the budget leaves time for.
+    const layers = [dense(64, 'relu'), dense(64, 'relu'), dense(1, 'softmax')]
+    const options: ModelOptions = { layers, loss: 'binaryCrossEntropy', task: 'binary', seed: 4 }
     const { findings, notes, html } = await new FNN(options).diagnose(x, y, {
       fit: { epochs: 400, learningRate: 1e-5 },
       budget: 3,
@@ -278,6 +281,21 @@ t.test(
     t.match(html(), /The run as it is, on [\d,]+ of 4,000 rows/)
   },
 )
+
+t.test('a summed loss is one over the rows of a step', async (t) => {
+  const target = x.map(([a, b]) => 3 * a + b)
+  const options: ModelOptions = { hidden: [16], task: 'regression', loss: mse({ reduction: 'sum' }), seed: 5 }
+  for (const [batchSize, rows] of [
+    ['full', 120],
+    [40, 40],
+  ] as const) {
+    const { findings } = await new FNN(options).diagnose(x, target, {
+      fit: { epochs: 40, learningRate: 0.05, batchSize },
+    })
+    t.match(findings[0], { id: 'loss_reduction_sum', evidence: { rows } })
+    t.match(findings[0].says, `the rate acts ${rows} times as large`)
+  }
+})
 
 t.test('wrong options', async (t) => {
   const net = new FNN(NET)

@@ -172,7 +172,7 @@ export const UNTRACED = {
 } as const satisfies FitOptions
 
 /** And nobody listens. */
-export const QUIET = { ...UNTRACED, callbacks: [], onDivergence: 'stop' } as const satisfies FitOptions
+export const QUIET = { ...UNTRACED, callbacks: [], ledger: false, onDivergence: 'stop' } as const satisfies FitOptions
 
 /** @throws ERR_OPTION */
 export function readFitOptions(options: unknown): FitSettings {
