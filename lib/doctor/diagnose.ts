@@ -92,7 +92,7 @@ function partedFinding(exam: Exam, { history }: Orders): Finding[] {
         loss: endOf(loss),
         ...(!history?.valLoss && measuredOn(exam, exam.rows.seen)),
       },
-      says: `${history?.valLoss ? 'In the run of the history given, the' : 'The'} validation loss was lowest at epoch ${best + 1} (${valLoss[best].toPrecision(3)}) and ended at ${end.toPrecision(3)}, while the training loss fell on.`,
+      says: `${history?.valLoss ? 'In the run of the history given, the' : 'The'} validation loss was lowest at epoch ${best + 1} (${valLoss[best].toPrecision(3)}) and ended at ${end.toPrecision(3)} (the median of its last tenth), while the training loss fell on.`,
       fix: {
         says: 'Keep the best weights, or add l2 or dropout.',
         change: { fit: { keep: 'best' } },
