@@ -206,8 +206,8 @@ void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const floa
             Map after) {
   if (O == 1) {
     const Kernels& set = kernels();
-    const size_t rows = roundUp(std::max(ceilDiv(kTileWork, I), ceilDiv(B, kMostTiles)), 16);
     const float bias = b != nullptr ? *b : 0;
+    const size_t rows = roundUp(std::max(ceilDiv(kTileWork, I), ceilDiv(B, kMostTiles)), 16);
     pool.parallel(ceilDiv(B, rows), [&](size_t tile, int) {
       const size_t top = tile * rows;
       set.dots(std::min(rows, B - top), I, x + top * I, I, W, bias, y + top);

@@ -263,14 +263,17 @@ inline void product(const Product& p) {
   }
 }
 
-// Sums of sixteen rows at a time; those of one row are sixteen chains, and are added as columns, transposed.
+// Sums of W rows at a time. Those of one row are sixteen chains, of which two or four vectors are added by halves
+// before the rest is, in one go for all rows.
 inline void dots(size_t m, size_t k, const float* x, size_t ldx, const float* w, float bias, float* y) {
   constexpr size_t kParts = 16 / W;    // vectors for the sixteen chains of a row
   constexpr size_t kTogether = W / 2;  // rows whose chains, together, hide the latency of a step
-  alignas(64) float sums[16 * 16], turned[16 * 16];
-  for (size_t top = 0; top < m; top += 16) {
-    const size_t height = m - top < 16 ? m - top : 16;
-    for (size_t i = 0; i < height; i += kTogether) {
+  for (size_t top = 0; top < m; top += W) {
+    const size_t height = m - top < W ? m - top : W;
+    Vec sums[W] = {};
+#pragma GCC unroll 2
+    for (size_t i = 0; i < W; i += kTogether) {
+      if (i >= height) break;
       const float* row[kTogether];
       for (size_t r = 0; r < kTogether; ++r) row[r] = x + (top + (i + r < height ? i + r : i)) * ldx;
       Vec sum[kTogether][kParts] = {};
@@ -285,15 +288,15 @@ inline void dots(size_t m, size_t k, const float* x, size_t ldx, const float* w,
         const Vec factor = load(w + l, part);
         for (size_t r = 0; r < kTogether; ++r) sum[r][q] = fma(load(row[r] + l, part), factor, sum[r][q]);
       }
-      for (size_t r = 0; r < kTogether; ++r)
-        for (size_t q = 0; q < kParts; ++q) store(sums + (i + r) * 16 + q * W, sum[r][q]);
+#pragma GCC unroll 8
+      for (size_t r = 0; r < kTogether; ++r) {
+#pragma GCC unroll 2
+        for (size_t half = kParts / 2; half > 0; half /= 2)
+          for (size_t q = 0; q < half; ++q) sum[r][q] = sum[r][q] + sum[r][q + half];
+        sums[i + r] = sum[r][0];
+      }
     }
-    for (size_t i = 0; i < height; i += W) {
-      for (size_t l = 0; l < 16; l += W) transpose(sums + i * 16 + l, 16, turned + l * W, W);
-      for (size_t half = 8; half > 0; half /= 2)
-        for (size_t l = 0; l < half; ++l) store(turned + l * W, load(turned + l * W) + load(turned + (l + half) * W));
-      store(y + top + i, load(turned) + all(bias), firstLanes(height - i < W ? height - i : W));
-    }
+    store(y + top, sumsOf(sums) + all(bias), firstLanes(height));
   }
 }
 

@@ -38,6 +38,7 @@ DOWNHILL_INLINE void claim(float* p) {
 // nor written.
 // all: x in each lane.  fma: a·b + c.  atMost, atLeast: the bound beyond it, else x, also if x is NaN.
 // transpose: d[j·ldd + i] = s[i·lds + j] for i, j < W.
+// sumsOf: lane i is the sum of v[i], its lanes added by halves.
 
 #if DOWNHILL_WIDTH == 16
 
@@ -81,6 +82,21 @@ DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd)
   }
 }
 
+DOWNHILL_INLINE Vec sumsOf(const Vec (&v)[16]) {
+  Vec s[16];  // s[i + 4j] of row 4i' + j', i and j being i' and j' with their two bits exchanged: as the steps put them
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) s[i] = v[(i & 8) >> 1 | (i & 4) << 1 | (i & 2) >> 1 | (i & 1) << 1];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i)
+    s[i] = _mm512_shuffle_f32x4(s[i], s[i + 8], 0x44) + _mm512_shuffle_f32x4(s[i], s[i + 8], 0xee);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i)
+    s[i] = _mm512_shuffle_f32x4(s[i], s[i + 4], 0x88) + _mm512_shuffle_f32x4(s[i], s[i + 4], 0xdd);
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) s[i] = _mm512_shuffle_ps(s[i], s[i + 2], 0x44) + _mm512_shuffle_ps(s[i], s[i + 2], 0xee);
+  return _mm512_shuffle_ps(s[0], s[1], 0x88) + _mm512_shuffle_ps(s[0], s[1], 0xdd);
+}
+
 #elif DOWNHILL_WIDTH == 8
 
 constexpr bool kFused = true;
@@ -120,6 +136,18 @@ DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd)
   }
 }
 
+DOWNHILL_INLINE Vec sumsOf(const Vec (&v)[8]) {
+  Vec s[8];  // in the order in which the steps exchange them
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) s[i] = v[(i & 4) | (i & 2) >> 1 | (i & 1) << 1];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i)
+    s[i] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x20) + _mm256_permute2f128_ps(s[i], s[i + 4], 0x31);
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) s[i] = _mm256_shuffle_ps(s[i], s[i + 2], 0x44) + _mm256_shuffle_ps(s[i], s[i + 2], 0xee);
+  return _mm256_shuffle_ps(s[0], s[1], 0x88) + _mm256_shuffle_ps(s[0], s[1], 0xdd);
+}
+
 #else
 
 #if defined(__aarch64__)
@@ -154,6 +182,11 @@ DOWNHILL_INLINE Vec atMost(Vec x, float most) { return x > most ? all(most) : x;
 DOWNHILL_INLINE Vec atLeast(Vec x, float least) { return x < least ? all(least) : x; }
 DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
   for (size_t j = 0; j < W; ++j) store(d + j * ldd, Vec{s[j], s[lds + j], s[2 * lds + j], s[3 * lds + j]});
+}
+DOWNHILL_INLINE Vec sumsOf(const Vec (&v)[4]) {
+  Vec s = {};
+  for (size_t i = 0; i < W; ++i) s[i] = (v[i][0] + v[i][2]) + (v[i][1] + v[i][3]);
+  return s;
 }
 
 #endif
