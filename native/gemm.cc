@@ -100,16 +100,15 @@ void apply(Map after, float* c, size_t ldc, size_t m, size_t n) {
   for (size_t i = 0; i < m; ++i) after(c + i * ldc, c + i * ldc, n);
 }
 
-// Computes p and applies `after`; and beside it, where `sums` has columns, sums, a product with the columns of p and
-// one row.
-void compute(Pool& pool, const Product& p, Map after = nullptr, const Product& sums = {}) {
+// Computes p and applies `after`; and beside it sums, a product with the columns of p and one row, or null. (Passed as
+// it is, since a copy takes as long as a tiny product.)
+void compute(Pool& pool, Product&& p, Map after = nullptr, const Product* sums = nullptr) {
   const Kernels& set = kernels();
   if (workOf(p) < 2 * kTileWork) {
-    Product whole = p;
-    whole.scratch = pool.scratch(0, kScratchFloats);
-    set.product(whole);
+    p.scratch = pool.scratch(0, kScratchFloats);
+    set.product(p);
     apply(after, p.c, p.ldc, p.m, p.n);
-    if (sums.n > 0) set.product(sums);
+    if (sums != nullptr) set.product(*sums);
     return;
   }
   const Grid grid = gridOf(p, after != nullptr);
@@ -119,7 +118,7 @@ void compute(Pool& pool, const Product& p, Map after = nullptr, const Product& s
     part.scratch = pool.scratch(worker, kScratchFloats);
     set.product(part);
     apply(after, part.c, part.ldc, part.m, part.n);
-    if (top == 0 && sums.n > 0) set.product(partOf(sums, 0, left, 1, grid.columns));
+    if (top == 0 && sums != nullptr) set.product(partOf(*sums, 0, left, 1, grid.columns));
   });
 }
 
@@ -207,6 +206,10 @@ void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const floa
   if (O == 1) {
     const Kernels& set = kernels();
     const float bias = b != nullptr ? *b : 0;
+    if (B * I < 2 * kTileWork) {
+      set.dots(B, I, x, I, W, bias, y);
+      return apply(after, y, 1, B, 1);
+    }
     const size_t rows = roundUp(std::max(ceilDiv(kTileWork, I), ceilDiv(B, kMostTiles)), 16);
     pool.parallel(ceilDiv(B, rows), [&](size_t tile, int) {
       const size_t top = tile * rows;
@@ -243,7 +246,7 @@ void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x,
   }
   if (I * O > kMostClaimed) W = nullptr;
   compute(pool, {I, O, B, x, I, true, dy, O, false, dW, O, start, O, nullptr, W}, nullptr,
-          db != nullptr ? sums : Product{});
+          db != nullptr ? &sums : nullptr);
 }
 
 void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* W, float* dx) {

@@ -200,7 +200,18 @@ inline Cut cutOf(const Product& p) {
   return cut;
 }
 
-inline void product(const Product& p) {
+// c as one tile, for a product so small that the way to the tile would cost more than the tile. False where it is not.
+DOWNHILL_INLINE bool isOneTile(const Product& p) {
+  const size_t vectors = (p.n + W - 1) / W;
+  if (vectors > 4 || p.bTransposed || p.m > static_cast<size_t>(kRows[vectors]) || p.k > kSmallDepth) return false;
+  if (vectors == 0 || p.m == 0) return true;
+  const size_t lastLanes = p.n - (vectors - 1) * W;
+  kTiles.at[p.aTransposed][lastLanes < W][vectors][p.m](
+      {p.k, p.a, p.lda, p.b, p.ldb, p.c, p.ldc, p.start, p.ldstart, lastLanes});
+  return true;
+}
+
+inline void blocks(const Product& p) {
   alignas(64) float spare[kSpareFloats];
   float* const packed = p.scratch != nullptr ? p.scratch : spare;
   float* const copied = packed + kPackedFloats;  // only where there is scratch
@@ -261,6 +272,10 @@ inline void product(const Product& p) {
       l += k;
     } while (l < p.k);
   }
+}
+
+inline void product(const Product& p) {
+  if (!isOneTile(p)) blocks(p);
 }
 
 // Sums of W rows at a time. Those of one row are sixteen chains, of which two or four vectors are added by halves
