@@ -104,7 +104,7 @@ void apply(Map after, float* c, size_t ldc, size_t m, size_t n) {
 // it is, since a copy takes as long as a tiny product.)
 void compute(Pool& pool, Product&& p, Map after = nullptr, const Product* sums = nullptr) {
   const Kernels& set = kernels();
-  if (workOf(p) < 2 * kTileWork) {
+  if (workOf(p) < (pool.threads() == 1 ? 16 : 2) * kTileWork) {
     p.scratch = pool.scratch(0, kScratchFloats);
     set.product(p);
     apply(after, p.c, p.ldc, p.m, p.n);

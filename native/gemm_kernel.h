@@ -28,9 +28,11 @@ constexpr size_t kShort = 32, kShortFrom = 256, kShortRows = 12;
 #if DOWNHILL_WIDTH == 16
 constexpr size_t kPackFrom = 128;
 constexpr bool kCopies = false;
+constexpr size_t kTurnCost = 6;  // of turning sixteen floats, in steps of a vector
 #else
 constexpr size_t kPackFrom = 16;
 constexpr bool kCopies = true;
+constexpr size_t kTurnCost = 10;
 #endif
 
 struct Tile {
@@ -156,23 +158,33 @@ inline void pack(const float* b, size_t ldb, size_t k, size_t n, float* to) {
   }
 }
 
-// Panels of b[j·ldb + l], likewise.
-inline void packTransposed(const float* b, size_t ldb, size_t k, size_t n, float* to) {
-  for (size_t j = 0; j < n; j += W) {
-    float* const column = to + j / kPanelColumns * panelFloats(k) + j % kPanelColumns;
-    const float* const from = b + j * ldb;
-    for (size_t l = 0; l < k; l += W) {
-      if (n - j >= W && k - l >= W) {
-        transpose(from + l, ldb, column + l * kPanelColumns, kPanelColumns);
-        continue;
+// to[l·ldto + j] = b[j·ldb + l], l < k, j < n; ldto is a multiple of W, and a row is written up to the next. Where W by
+// W do not come out even, the last block begins earlier, and does some again.
+inline void turn(const float* b, size_t ldb, size_t k, size_t n, float* to, size_t ldto) {
+  if (k < W || n < W) {
+    alignas(64) float block[W * W] = {}, turned[W * W];  // what is not there is zero
+    for (size_t j = 0; j < n; j += W)
+      for (size_t l = 0; l < k; l += W) {
+        const size_t rows = n - j < W ? n - j : W, steps = k - l < W ? k - l : W;
+        for (size_t i = 0; i < rows; ++i) store(block + i * W, load(b + (j + i) * ldb + l, firstLanes(steps)));
+        transpose(block, W, turned, W);
+        for (size_t i = 0; i < steps; ++i) store(to + (l + i) * ldto + j, load(turned + i * W));
       }
-      alignas(64) float block[W * W] = {}, turned[W * W];  // what is not there is zero
-      const size_t rows = n - j < W ? n - j : W, steps = k - l < W ? k - l : W;
-      for (size_t i = 0; i < rows; ++i) store(block + i * W, load(from + i * ldb + l, firstLanes(steps)));
-      transpose(block, W, turned, W);
-      for (size_t i = 0; i < steps; ++i) store(column + (l + i) * kPanelColumns, load(turned + i * W));
+    return;
+  }
+  for (size_t j = 0; j < n; j += W) {
+    const size_t column = n - j < W ? n - W : j;
+    for (size_t l = 0; l < k; l += W) {
+      const size_t row = k - l < W ? k - W : l;
+      transpose(b + column * ldb + row, ldb, to + row * ldto + column, ldto);
     }
   }
+}
+
+// Panels of b[j·ldb + l], likewise.
+inline void packTransposed(const float* b, size_t ldb, size_t k, size_t n, float* to) {
+  for (size_t j = 0; j < n; j += kPanelColumns, to += panelFloats(k))
+    turn(b + j * ldb, ldb, k, n - j < kPanelColumns ? n - j : kPanelColumns, to, kPanelColumns);
 }
 
 // How a product is cut: blocks of columns, within them blocks of k, within them blocks of rows.
@@ -274,8 +286,76 @@ inline void blocks(const Product& p) {
   }
 }
 
+// Columns that are less than a vector leave most of its lanes empty. They are computed as rows of cᵀ = bᵀ·aᵀ, a panel
+// of columns after the other: full vectors, the same chains.
+constexpr size_t kTurnedRows = 64, kTurnedDepth = 64;
+
+// Whether that is the faster, for the last `rest` columns: it saves vectors, but a that is not transposed must be.
+DOWNHILL_INLINE bool turns(const Product& p, size_t rest) {
+  if (rest == 0 || p.m < W || p.k < 16) return false;
+  const size_t vectors = rest * ((p.m + W - 1) / W);
+  return (vectors < 4 ? 4 : vectors) + (p.aTransposed ? 0 : p.m * kTurnCost / 16) < p.m * 13 / 16;
+}
+
+inline void fewColumns(const Product& p) {
+  alignas(64) float spare[kTurnedRows * kTurnedDepth], columns[W * kTurnedRows], rows[W * W];
+  size_t most = kWidePanel;  // vectors in a tile
+  while (most > 1 && static_cast<size_t>(kRows[most]) < p.n) most /= 2;
+  for (size_t top = 0, m; top < p.m; top += m) {
+    m = p.m - top < kTurnedRows ? p.m - top : kTurnedRows;
+    for (size_t j = 0; p.start != nullptr && j < p.n; ++j)
+      for (size_t i = 0; i < m; ++i) columns[j * kTurnedRows + i] = p.start[(top + i) * p.ldstart + j];
+    size_t l = 0, k;
+    do {
+      k = p.aTransposed || p.k - l < kTurnedDepth ? p.k - l : kTurnedDepth;
+      const float* a = p.a + l * p.lda + top;
+      size_t lda = p.lda;
+      if (!p.aTransposed) {
+        turn(p.a + top * p.lda + l, p.lda, k, m, spare, kTurnedRows);
+        a = spare;
+        lda = kTurnedRows;
+      }
+      Tile t = {k, p.b + (p.bTransposed ? l : l * p.ldb), p.ldb, a, lda, columns, kTurnedRows, columns, kTurnedRows, W};
+      if (l == 0 && p.start == nullptr) t.start = nullptr;
+      for (size_t i = 0, vectors; i < m; i += vectors * W) {
+        vectors = (m - i + W - 1) / W;
+        if (vectors > 4) vectors = vectors < kWidePanel ? 4 : kWidePanel;
+        if (vectors > most) vectors = most;
+        t.lastLanes = m - i < vectors * W ? m - i - (vectors - 1) * W : W;
+        t.b = a + i;
+        t.c = columns + i;
+        if (t.start != nullptr) t.start = t.c;
+        kTiles.at[!p.bTransposed][t.lastLanes < W][vectors][p.n](t);
+      }
+      l += k;
+    } while (l < p.k);
+    for (size_t i = 0; i < m; i += W) {
+      transpose(columns + i, kTurnedRows, rows, W);
+      for (size_t r = 0; r < W && i + r < m; ++r) {
+        float* const to = p.c + (top + i + r) * p.ldc;
+        store(to, load(rows + r * W), firstLanes(p.n));
+        if (p.claimed != nullptr) claim(p.claimed + (to - p.c));
+      }
+    }
+  }
+}
+
+// Few columns are all of p's, or what is left of them after the last whole vector.
 inline void product(const Product& p) {
-  if (!isOneTile(p)) blocks(p);
+  const size_t rest = p.n % W, whole = p.n - rest;
+  if (!turns(p, rest)) {
+    if (!isOneTile(p)) blocks(p);
+    return;
+  }
+  Product part = p;
+  part.n = whole;
+  if (whole > 0) blocks(part);
+  part.n = rest;
+  part.b += p.bTransposed ? whole * p.ldb : whole;
+  part.c += whole;
+  if (p.start != nullptr) part.start += whole;
+  if (p.claimed != nullptr) part.claimed += whole;
+  fewColumns(part);
 }
 
 // Sums of W rows at a time. Those of one row are sixteen chains, of which two or four vectors are added by halves

@@ -55,35 +55,32 @@ DOWNHILL_INLINE Vec atMost(Vec x, float most) { return _mm512_min_ps(all(most), 
 DOWNHILL_INLINE Vec atLeast(Vec x, float least) { return _mm512_max_ps(all(least), x); }
 
 DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
-  Vec r[16], t[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) r[i] = load(s + i * lds);
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-  }
+  // By fours of columns. Loaded as quarters, lane t of a vector being of row 4t + i, they are turned without crossing
+  // lanes.
 #pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4)
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      const __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + 2 + h]);
-      r[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-      r[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+  for (int q = 0; q < 16; q += 4) {
+    Vec r[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const float* const from = s + i * lds + q;
+      const __m256 low =
+          _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from)), _mm_loadu_ps(from + 4 * lds), 1);
+      r[i] = _mm512_insertf32x4(_mm512_castps256_ps512(low), _mm_loadu_ps(from + 8 * lds), 2);
+      r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(from + 12 * lds), 3);
     }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {  // r[i + 4q]: columns i, i + 4, i + 8, i + 12 of rows 4q … 4q + 3
-    const Vec a = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88), b = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-    const Vec e = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88), f = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-    store(d + i * ldd, _mm512_shuffle_f32x4(a, e, 0x88));
-    store(d + (i + 4) * ldd, _mm512_shuffle_f32x4(b, f, 0x88));
-    store(d + (i + 8) * ldd, _mm512_shuffle_f32x4(a, e, 0xdd));
-    store(d + (i + 12) * ldd, _mm512_shuffle_f32x4(b, f, 0xdd));
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
+                  b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+    const __m512d e = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
+                  f = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+    store(d + q * ldd, _mm512_castpd_ps(_mm512_unpacklo_pd(a, e)));
+    store(d + (q + 1) * ldd, _mm512_castpd_ps(_mm512_unpackhi_pd(a, e)));
+    store(d + (q + 2) * ldd, _mm512_castpd_ps(_mm512_unpacklo_pd(b, f)));
+    store(d + (q + 3) * ldd, _mm512_castpd_ps(_mm512_unpackhi_pd(b, f)));
   }
 }
 
 DOWNHILL_INLINE Vec sumsOf(const Vec (&v)[16]) {
-  Vec s[16];  // s[i + 4j] of row 4i' + j', i and j being i' and j' with their two bits exchanged: as the steps put them
+  Vec s[16];  // in the order in which the steps exchange them
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) s[i] = v[(i & 8) >> 1 | (i & 4) << 1 | (i & 2) >> 1 | (i & 1) << 1];
 #pragma GCC unroll 8
@@ -114,25 +111,22 @@ DOWNHILL_INLINE Vec atMost(Vec x, float most) { return _mm256_min_ps(all(most), 
 DOWNHILL_INLINE Vec atLeast(Vec x, float least) { return _mm256_max_ps(all(least), x); }
 
 DOWNHILL_INLINE void transpose(const float* s, size_t lds, float* d, size_t ldd) {
-  Vec r[8], t[8];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) r[i] = load(s + i * lds);
+#pragma GCC unroll 2
+  for (int q = 0; q < 8; q += 4) {  // as above
+    Vec r[4];
 #pragma GCC unroll 4
-  for (int i = 0; i < 8; i += 2) {
-    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-  }
-#pragma GCC unroll 2
-  for (int i = 0; i < 8; i += 4)
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      r[i + 2 * h] = _mm256_shuffle_ps(t[i + h], t[i + 2 + h], 0x44);
-      r[i + 2 * h + 1] = _mm256_shuffle_ps(t[i + h], t[i + 2 + h], 0xee);
+    for (int i = 0; i < 4; ++i) {
+      const float* const from = s + i * lds + q;
+      r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from)), _mm_loadu_ps(from + 4 * lds), 1);
     }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    store(d + i * ldd, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-    store(d + (i + 4) * ldd, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])),
+                  b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
+    const __m256d e = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
+                  f = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
+    store(d + q * ldd, _mm256_castpd_ps(_mm256_unpacklo_pd(a, e)));
+    store(d + (q + 1) * ldd, _mm256_castpd_ps(_mm256_unpackhi_pd(a, e)));
+    store(d + (q + 2) * ldd, _mm256_castpd_ps(_mm256_unpacklo_pd(b, f)));
+    store(d + (q + 3) * ldd, _mm256_castpd_ps(_mm256_unpackhi_pd(b, f)));
   }
 }
 
