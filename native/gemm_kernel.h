@@ -19,21 +19,25 @@ constexpr size_t kPanel = 2;
 constexpr size_t kWidePanel = 8;
 constexpr int kMostRows = 14;
 
-// Steps of k between a load and a store of c, at most. A panel of b for so many stays in the L2 cache while the rows
-// pass by; a b that fits there whole gets more.
-constexpr size_t kDepth = 512, kSmallDepth = 1024;
-constexpr size_t kSmallB = 131072;
-constexpr size_t kShort = 32, kShortFrom = 256, kShortRows = 12;
-// Rows from which packing b pays, where its rows collide.
+// Steps of k between a load and a store of c, at most (kDepth; kSmallDepth where b fits the L2 cache whole). A panel of
+// b for so many stays in L2 while the rows pass by, or in half of L1 where panels are narrow enough for that.
+// kPackFrom: rows from which packing b pays, where its rows collide. kPackAllFrom: rows, columns and steps from which
+// it pays in any case, and copying a if transposed: narrow panels, where they lie, are read across lines and pages.
 #if DOWNHILL_WIDTH == 16
-constexpr size_t kPackFrom = 128;
+constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 128, kPackAllFrom = 0;
 constexpr bool kCopies = false;
 constexpr size_t kTurnCost = 6;  // of turning sixteen floats, in steps of a vector
+#elif DOWNHILL_WIDTH == 8
+constexpr size_t kDepth = 256, kSmallDepth = 256, kPackFrom = 16, kPackAllFrom = 64;
+constexpr bool kCopies = true;
+constexpr size_t kTurnCost = 10;
 #else
-constexpr size_t kPackFrom = 16;
+constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 16, kPackAllFrom = 0;
 constexpr bool kCopies = true;
 constexpr size_t kTurnCost = 10;
 #endif
+constexpr size_t kSmallB = 131072;
+constexpr size_t kShort = 32, kShortFrom = 256, kShortRows = 12;
 
 struct Tile {
   size_t k;
@@ -195,8 +199,10 @@ struct Cut {
 
 inline Cut cutOf(const Product& p) {
   Cut cut;
-  cut.packs = p.bTransposed || (p.scratch != nullptr && collide(p.ldb) && p.m >= kPackFrom);
-  cut.copies = kCopies && p.scratch != nullptr && p.aTransposed && collide(p.lda) && p.m >= kPackFrom;
+  const bool isLarge = kPackAllFrom > 0 && p.m >= kPackAllFrom && p.n >= kPackAllFrom && p.k >= kPackAllFrom;
+  const bool mayPack = p.scratch != nullptr && p.m >= kPackFrom;
+  cut.packs = p.bTransposed || (mayPack && (collide(p.ldb) || isLarge));
+  cut.copies = kCopies && mayPack && p.aTransposed && (collide(p.lda) || isLarge);
   const size_t room = p.scratch != nullptr ? kPackedFloats : kSpareFloats;
   size_t depth = !cut.packs && p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
   const size_t roomForPanel = (room - kGap) / kPanelColumns;
