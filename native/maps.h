@@ -109,7 +109,7 @@ struct Gelu {
     return fma(x, 0.398942280f * e, cdf);
   }
   static DOWNHILL_INLINE Vec d2(Vec x) {
-    const Vec pdf = 0.398942280f * bell(atMost(absolute(x), 15));
+    const Vec pdf = 0.398942280f * scaled(bell(atMost(absolute(x), 15)));
     return 2 * pdf - x * (x * pdf);  // so bracketed, no x² overflows
   }
 };

@@ -101,7 +101,6 @@ const EXP_ROUNDINGS = 64 + MATH_ROUNDINGS
 const ROW_ROUNDINGS: { readonly [row: string]: number | undefined } = {
   linear: 0,
   relu: 0,
-  gelu: EXP_ROUNDINGS,
   softmax: EXP_ROUNDINGS,
   crossEntropyLogits: EXP_ROUNDINGS,
 }

@@ -49,7 +49,7 @@ struct Function {
 const Function kFunctions[] = {
     {"exp", [](const Kernels& k) { return k.exp; }, [](double x) { return std::exp(x); }, 1.1, 0},
     {"log", [](const Kernels& k) { return k.log; }, [](double x) { return std::log(x); }, 1, 0},
-    {"normalCdf", [](const Kernels& k) { return k.normalCdf; }, normalCdf, 8, 0},
+    {"normalCdf", [](const Kernels& k) { return k.normalCdf; }, normalCdf, 2.1, 0},
     {"elu", [](const Kernels& k) { return activation(k, "elu").forward; },
      [](double x) { return x > 0 ? x : std::expm1(x); }, 1, 0},
     {"tanh", [](const Kernels& k) { return activation(k, "tanh").forward; }, [](double x) { return std::tanh(x); }, 2,
@@ -60,7 +60,7 @@ const Function kFunctions[] = {
     {"silu", [](const Kernels& k) { return activation(k, "silu").forward; }, [](double x) { return x * sigmoid(x); }, 3,
      128.0 * kLeastNormal},
     {"gelu", [](const Kernels& k) { return activation(k, "gelu").forward; }, [](double x) { return x * normalCdf(x); },
-     9, 16.0 * kLeastNormal},
+     3, 16.0 * kLeastNormal},
 };
 
 template <class F>
