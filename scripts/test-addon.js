@@ -21,6 +21,9 @@ const { sanitizers } = require('./test-native')
 const libraries = { address: 'libasan.so', thread: 'libtsan.so' }
 const TESTS = ['test/native.test.ts', 'test/run.test.ts']
 
+/** Seconds a file may take: those of the suite, and a sanitizer makes it several times as slow. Alone, tap allows 30. */
+const TIMEOUT = 4 * require('../package.json').tap.timeout
+
 /** @typedef {keyof typeof libraries} Sanitizer */
 
 /** @param {Sanitizer} sanitizer @returns {Promise<string | null>} the addon, or null if it does not compile */
@@ -79,6 +82,7 @@ async function main() {
   const env = {
     ...process.env,
     DOWNHILL_ADDON: addon,
+    TAP_TIMEOUT: String(TIMEOUT),
     LD_PRELOAD: library,
     // Where a process leaves in mid-fit, as some tests do, V8 leaves its own heap behind: leaks are test/leaks.test.ts's.
     ASAN_OPTIONS: 'detect_leaks=0',
