@@ -6,11 +6,25 @@
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { adam, constant, DownhillError, dense, type FitOptions, FNN, type History, sgd } from 'downhill'
+import {
+  adam,
+  constant,
+  DownhillError,
+  dense,
+  type Epoch,
+  type FitOptions,
+  FNN,
+  type History,
+  type Moment,
+  plateau,
+  sgd,
+} from 'downhill'
 import t, { type Test } from 'tap'
+import { encodeCheckpoint, readCheckpoint } from '../dist/save/checkpoint'
 import { decodeTensors, encodeTensors } from '../dist/save/safetensors'
 import { goOn, hashOf, labels, TRAININGS, train, trainTo, x } from './continuation'
-import { flat, onEachBackend, type TestBackend } from './truth'
+import * as old from './fixtures/checkpoint'
+import { agree, flat, onEachBackend, type TestBackend } from './truth'
 
 type Options = TestBackend['options']
 
@@ -173,6 +187,109 @@ t.test('a checkpoint is the file of the model last trained', (t) =>
     t.strictSame(readdirSync(dirname(path)), ['run.safetensors'], 'nothing is left beside it')
   }),
 )
+
+t.test('the history of a million epochs is saved, and gone on from', async (t) => {
+  const path = pathOf(t)
+  const many = 1_000_000
+  const options = { backend: 'typescript', dtype: 'float64' } as const
+  const make = (): FNN => new FNN({ hidden: [2], seed: 4, ...options })
+  const fit: FitOptions = { epochs: 3, optimizer: 'adam' }
+  const [two, labelled] = [x.slice(0, 2), labels.slice(0, 2)]
+  const net = make()
+  await net.partialFit(two, labelled, fit)
+  await net.partialFit(two, labelled, { ...fit, checkpoint: path })
+  // As if there had been as many, and many in the partialFits before.
+  const { model, parameters, run } = readCheckpoint(path)
+  const epochs = Array.from({ length: many }, (_, i) => ({
+    ...run.snapshot.epochs[0],
+    epoch: i + 1,
+    loss: 1 / (i + 1),
+  }))
+  const snapshot = { ...run.snapshot, epochs, earlier: epochs.slice(0, many / 10), steps: many }
+  writeFileSync(path, Buffer.concat(encodeTensors(encodeCheckpoint(model, parameters, { ...run, snapshot }))))
+  t.ok(metadataBytes(path) < 10_000, `${metadataBytes(path)} bytes beside the tensors`)
+  const heard: Epoch[] = []
+  const callbacks = { onTrainBegin: (moment: Moment) => void heard.push(...moment.history.slice(-1)) }
+  const { epochs: count, loss } = make().fitSync(two, labelled, { ...fit, epochs: many + 1, resume: path, callbacks })
+  t.strictSame([count, loss[0], loss[many - 1]], [many + 1, 1, 1 / many])
+  t.strictSame(heard, [epochs[many - 1]])
+})
+
+/** Of a checkpoint, all but its tensors. */
+function metadataBytes(path: string): number {
+  return Number(readFileSync(path).readBigUInt64LE(0))
+}
+
+t.test('an epoch comes back with all that it had, and nothing else', async (t) => {
+  const base = { loss: 1, penalty: 0, gradientNorm: Number.NaN, learningRate: 0.1 }
+  const matrix = { data: Float64Array.of(1, 0, 2, 3), rows: 2, columns: 2 }
+  const metrics: object[] = [
+    { valLoss: 0.5, valMetrics: { recallPerClass: Float64Array.of(0.1, 0.2, -0), confusionMatrix: matrix } },
+    {},
+    { valLoss: Number.NaN, valMetrics: { 'f0.5': 1, f0: { 5: 2 }, recallPerClass: Float64Array.of(1, 2) } },
+    { valMetrics: { none: new Float64Array(0), rows: 3, '': 4, recallPerClass: Float64Array.of(3, 4, 5) } },
+    { valMetrics: { recallPerClass: 6 } },
+  ]
+  const epochs = metrics.map((more, i) => ({ epoch: i + 1, ...base, ...more })) as Epoch[]
+  const path = pathOf(t)
+  const net = animals({ backend: 'typescript', dtype: 'float32' } as Options)
+  net.fitSync(x, labels, { epochs: 1, checkpoint: path })
+  const { model, parameters, run } = readCheckpoint(path)
+  const again = (epochs: Epoch[]): readonly Epoch[] => {
+    const snapshot = { ...run.snapshot, epochs, earlier: epochs.slice(1) }
+    const contents = encodeCheckpoint(model, parameters, { ...run, snapshot })
+    writeFileSync(path, Buffer.concat(encodeTensors(contents)))
+    const back = readCheckpoint(path).run.snapshot
+    t.strictSame(
+      back.earlier,
+      epochs.slice(1).map((epoch, i) => ({ ...epoch, epoch: i + 1 })),
+    )
+    return back.epochs
+  }
+  t.strictSame(again(epochs), epochs)
+  t.strictSame(again([]), [])
+})
+
+t.test('a metric with a dot in its name, and epochs before that had no validation', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    const path = pathOf(t)
+    const before: FitOptions = { epochs: 3, batchSize: 20, optimizer: 'adam' }
+    const half = { name: 'f0.5', compute: () => 0.25 }
+    const fit: FitOptions = {
+      ...before,
+      epochs: 6,
+      validation: 0.2,
+      metrics: half,
+      learningRate: plateau({ rate: 0.1, patience: 0, threshold: 0.2 }),
+    }
+    const trained = async (more: FitOptions): Promise<[FNN, History]> => {
+      const net = animals(options)
+      await net.partialFit(x, labels, before)
+      return [net, await net.partialFit(x, labels, { ...fit, ...more })]
+    }
+    const [net, history] = await trained({})
+    const stop = { onEpochEnd: (moment: { epoch: number; stop(): void }) => void (moment.epoch === 2 && moment.stop()) }
+    await trained({ checkpoint: path, callbacks: stop })
+    const other = animals(options)
+    const last = await other.fit(x, labels, { ...fit, resume: path })
+    t.equal(hashOf({ net: other, history: last }), hashOf({ net, history }))
+    t.equal(last.metrics['valF0.5'].length, 6)
+  }),
+)
+
+t.test('a checkpoint of version 1 is gone on from', async (t) => {
+  const path = join(__dirname, 'fixtures', 'checkpoint-1.safetensors')
+  const [whole, other] = [old.make(), old.make()]
+  await whole.partialFit(old.x, old.y, old.BEFORE)
+  const history = await whole.partialFit(old.x, old.y, old.FIT)
+  const last = await other.partialFit(old.x, old.y, { ...old.FIT, resume: path })
+  // Its numbers may be of another version of Node's Math.
+  const near = { absolute: 1e-12 }
+  agree(t, weightsOf(other), weightsOf(whole), near, 'weights')
+  agree(t, last.metrics.valMae, history.metrics.valMae, near, 'a metric')
+  t.strictSame(last.learningRate, history.learningRate, 'the plateau has heard of the epochs before')
+  t.equal(last.best?.epoch, history.best?.epoch)
+})
 
 t.test('it is written every so many epochs or minutes, and at the end', (t) =>
   onEachBackend(t, async (t, { options }) => {

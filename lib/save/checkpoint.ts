@@ -15,6 +15,7 @@ import type { LayerParameters } from '../weights'
 import { readWholeSync, writeDurably, writeDurablySync } from './durable'
 import { decodeModel, encodeModel, type SavedModel } from './model'
 import { type Contents, decodeTensors, encodeInTurns, encodeTensors, type StoredTensor } from './safetensors'
+import { restoreEpochs, seriesOfVersion1, storeEpochs } from './series'
 
 /** What a run was made of, but for the model. */
 export interface RunDescription {
@@ -35,7 +36,8 @@ export interface Checkpoint {
   readonly run: SavedRun
 }
 
-const FORMAT = 1
+/** Version 1 is read: it had its series by dotted names. */
+const FORMAT = 2
 const KEY = 'downhill.run'
 const PREFIX = 'run'
 
@@ -69,7 +71,11 @@ export function readCheckpoint(path: string): Checkpoint {
 function encodeRun({ snapshot, ...description }: SavedRun): Contents {
   const tensors = new Map<string, StoredTensor>()
   const { epochs, earlier, ...rest } = snapshot
-  const value = lift({ ...rest, epochs: columnsOf(epochs), earlier: columnsOf(earlier) }, PREFIX, tensors)
+  const value = {
+    ...(lift(rest, PREFIX, tensors) as object),
+    epochs: storeEpochs(epochs, `${PREFIX}.epochs`, tensors),
+    earlier: storeEpochs(earlier, `${PREFIX}.earlier`, tensors),
+  }
   return { tensors, metadata: { [KEY]: JSON.stringify({ format: FORMAT, snapshot: value, ...description }) } }
 }
 
@@ -88,10 +94,12 @@ export function decodeRun({ tensors, metadata }: Contents, name: string): SavedR
 function parse(text: string, tensors: Contents['tensors']): SavedRun | null {
   try {
     const { format, snapshot, fit, data } = JSON.parse(text) as Record<string, unknown>
-    const value = lower(snapshot, tensors)
-    if (format !== FORMAT || !isRecord(value) || !isRecord(fit) || !isRecord(data)) return null
-    if (!isRecord(value.epochs) || !isRecord(value.earlier)) return null
-    const whole = { ...value, epochs: epochsOf(value.epochs), earlier: epochsOf(value.earlier) }
+    if ((format !== 1 && format !== FORMAT) || !isRecord(snapshot) || !isRecord(fit) || !isRecord(data)) return null
+    const { epochs, earlier, ...rest } = snapshot
+    const restored = (stored: unknown): Epoch[] =>
+      restoreEpochs(format === 1 ? seriesOfVersion1(stored, tensors) : stored, tensors)
+    const value = lower(rest, tensors) as Record<string, unknown>
+    const whole = { ...value, epochs: restored(epochs), earlier: restored(earlier) }
     return isSnapshot(whole) ? { snapshot: whole, fit, data } : null
   } catch {
     return null
@@ -110,41 +118,6 @@ function isSnapshot(value: Record<string, unknown>): value is Record<string, unk
     (best === null || isFloats(best)) &&
     (start === null || isRecord(start))
   )
-}
-
-/** Epochs as series by name, `valMetrics.accuracy`; the epoch's number is its place. */
-function columnsOf(epochs: readonly Epoch[]): Record<string, Float64Array> {
-  const columns: Record<string, Float64Array> = {}
-  const put = (name: string, row: number, value: unknown): void => {
-    if (isRecord(value)) for (const [key, entry] of Object.entries(value)) put(`${name}.${key}`, row, entry)
-    else if (typeof value === 'number') {
-      columns[name] ??= new Float64Array(epochs.length)
-      columns[name][row] = value
-    }
-  }
-  for (const [row, { epoch, ...rest }] of epochs.entries())
-    for (const [name, value] of Object.entries(rest)) put(name, row, value)
-  return columns
-}
-
-function epochsOf(columns: Record<string, unknown>): Epoch[] {
-  const series = Object.entries(columns) as [string, Float64Array][]
-  const count = series[0]?.[1].length ?? 0
-  if (!series.every(([, values]) => isFloats(values) && values.length === count)) throw new Error('ragged series')
-  return Array.from({ length: count }, (_, row) => {
-    const epoch: Record<string, unknown> = { epoch: row + 1 }
-    for (const [name, values] of series) {
-      const path = name.split('.')
-      const last = path.pop() as string
-      let place = epoch
-      for (const key of path) {
-        place[key] ??= {}
-        place = place[key] as Record<string, unknown>
-      }
-      place[last] = values[row]
-    }
-    return epoch as unknown as Epoch
-  })
 }
 
 /** Plain data for JSON: vectors become tensors named by their place, and numbers that JSON has not become text. */

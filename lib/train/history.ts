@@ -192,7 +192,8 @@ export class Recorder {
 
   /** Goes on where another recorder was. */
   resume({ epochs, steps, start, seconds }: Recorded): void {
-    this.epochs.push(...epochs)
+    // One by one: a call takes some hundred thousand arguments at most.
+    for (const epoch of epochs) this.epochs.push(epoch)
     this.steps = steps
     this.start = start
     this.#earlier = seconds
