@@ -2,40 +2,28 @@
  * The facade: a feed-forward network as users meet it.
  *
  * It reads what it is given, checks all of it before anything changes, and hands it to the rooms below: data/ for x and
- * y, build.ts and network.ts for the network, train/ for the loop. It computes nothing itself.
+ * y, build.ts and network.ts for the network, fitting.ts and train/ for a run. It computes nothing itself.
  */
 import { resolve } from 'node:path'
-import type { Bound, Engine } from './backends/backend'
-import {
-  type Blueprint,
-  blueprint,
-  codingOf,
-  knownOf,
-  outputsAsked,
-  refuseWavering,
-  taskOfOptions,
-  toProbabilities,
-} from './build'
-import { type Codec, encodeInputs, encodePair, fitCodec, type Pair, restoreOutputs, splitPair } from './data/codec'
-import { type IndexColumn, type Inputs, type Matrix, notFinite, readFeatures } from './data/matrix'
+import type { Engine } from './backends/backend'
+import { blueprint, codingOf, outputsAsked, taskOfOptions, toProbabilities } from './build'
+import { type Codec, encodeInputs, encodePair, restoreOutputs } from './data/codec'
+import { type Inputs, type Matrix, notFinite, readFeatures } from './data/matrix'
 import {
   type Coding,
   decodeOutputs,
   decodeProbabilities,
   inferCoding,
-  type Known,
   type Label,
-  readPair,
   readTargets,
   type Targets,
   type Task,
 } from './data/targets'
-import { checkClassWeights, readWeights, weighClasses } from './data/weights'
+import { checkClassWeights, weighClasses } from './data/weights'
 import { Clock } from './doctor/clock'
 import { diagnose } from './doctor/diagnose'
 import { holdTheirs } from './doctor/elsewhere'
 import { checkGradients, type GradientCheck, type GradientCheckOptions } from './doctor/gradients'
-import { ledgerWatch } from './doctor/ledger'
 import {
   type LearningRateLimits,
   type LimitOptions,
@@ -46,88 +34,36 @@ import {
 import { type DiagnoseOptions, readDiagnoseOptions } from './doctor/options'
 import type { Diagnosis } from './doctor/report'
 import { readSharpnessOptions, type Sharpness, type SharpnessOptions, sharpness } from './doctor/sharpness'
-import { startWatch } from './doctor/start'
 import type { Limits, Program, Trained } from './doctor/subject'
 import { DownhillError, expected, refuseUnknown } from './errors'
-import { type EvaluateOptions, type Evaluation, evaluate, inCallersUnits, measure, type RowOptions } from './evaluation'
-import { indexColumns } from './layers'
+import { type EvaluateOptions, type Evaluation, evaluate, type RowOptions } from './evaluation'
+import { conclude, type FitCall, prepare, release } from './fitting'
 import { lossRow } from './losses'
-import { type Metric, metricsOf, readMetrics } from './metrics'
+import { metricsOf, readMetrics } from './metrics'
 import { checkNumber, RANGES } from './names'
-import { checkTraining, firstNonFinite, Network, updateOf } from './network'
-import { type OptimizerSpec, optimizerRow, readOptimizer } from './optimizers'
-import { type Config, type ModelOptions, type Predictions, readModelOptions, type TaskOf } from './options'
+import { updateOf } from './network'
+import { readOptimizer } from './optimizers'
+import { type ModelOptions, type Predictions, readModelOptions, type TaskOf } from './options'
 import { explainProgram } from './plan/explain'
-import type { Floats, Report, Table } from './plan/plan'
-import { checkPlotPath } from './plot'
-import {
-  type Checkpoint,
-  CheckpointFile,
-  decodeRun,
-  describeRun,
-  encodeCheckpoint,
-  epochsOfModel,
-  readCheckpoint,
-  requireSameRun,
-} from './save/checkpoint'
-import { checkWritable, exists, readWhole, writeDurably } from './save/durable'
-import { decodeModel, encodeModel, type SavedModel } from './save/model'
+import type { Floats, Table } from './plan/plan'
+import { decodeRun } from './save/checkpoint'
+import { readWhole, writeDurably } from './save/durable'
+import { decodeModel, encodeModel } from './save/model'
 import { decodeTensors, encodeInTurns } from './save/safetensors'
+import { type Built, carriedFor, indicesOf, knownBy, networkFor, readRows, type State, savedModel } from './state'
 import { summarize } from './summary'
-import { Averaged } from './train/averaged'
-import { checkMonitor } from './train/best'
 import { aborted, drive, driveHere } from './train/drive'
-import { type Epoch, type History, Recorder } from './train/history'
-import type { Job, Orders, Outcome, Watch, Weights } from './train/job'
-import { type FitOptions, type FitSettings, readFitOptions } from './train/options'
-import { isSeen, ProgressLine } from './train/progress'
+import { type History, Recorder } from './train/history'
+import type { Orders } from './train/job'
+import { type FitOptions, readFitOptions } from './train/options'
 import { Run } from './train/run'
 import { trainingOf } from './train/search'
 import { type LayerParameters, readParameters, writeParameters } from './weights'
-
-/** A network, and how data go into it and come out. */
-interface Built {
-  readonly network: Network
-  readonly blueprint: Blueprint
-  /** null until the first fit where the net was built before any y was seen. */
-  readonly codec: Codec | null
-  /** That of the codec; before the first fit what the options say, classes being the numbers 0 … K−1. */
-  readonly coding: Coding
-}
 
 /** A training under way: what stops it. */
 interface Training {
   readonly orders: Orders
   readonly engine: Engine
-}
-
-/** What one partialFit leaves to the next. */
-interface Carried {
-  readonly optimizer: OptimizerSpec
-  readonly ema: number | null
-  readonly state: Floats
-  /** Those to go on from, where the model was left with their average, and has it still. */
-  readonly weights: Floats | null
-  readonly steps: number
-  /** Epochs trained before the state began; tells the masks of two runs apart. */
-  readonly since: number
-  /** Those recorded since. */
-  readonly epochs: readonly Epoch[]
-}
-
-type FitCall = 'fit' | 'partialFit' | 'fitSync'
-
-/** All that a training needs, read, checked and bound. */
-interface Prepared {
-  readonly job: Job
-  readonly engine: Engine
-  /** Validates averaged weights. */
-  readonly judge: Engine | null
-  readonly averaged: Averaged | null
-  readonly recorder: Recorder
-  readonly keepsState: boolean
-  readonly data: readonly Bound[]
-  readonly file: CheckpointFile | null
 }
 
 /**
@@ -140,32 +76,24 @@ interface Prepared {
 export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends number = number> {
   /** Decides every random number: start, shuffles, splits, masks. */
   readonly seed: number
-  readonly #config: Config
   /** As given: what a diagnosis changes and builds again. */
   readonly #options: ModelOptions
-  #built: Built | null = null
+  readonly #state: State
   #training: Training | null = null
-  #carried: Carried | null = null
-  /** Draws the weights as they are; null once they were set or trained. */
-  #drawnBy: number | null
-  /** Epochs trained since the last reset, so that no two share an order of rows or a mask. */
-  #epochs = 0
-  /** The checkpoint that the model as it is came from. */
-  #loadedFrom: string | null = null
 
   /** @throws ERR_OPTION, ERR_SHAPE; ERR_BACKEND where the backend asked for is not there */
   constructor(options: ModelOptions<L, T, O> = {}) {
-    this.#config = readModelOptions(options)
+    const config = readModelOptions(options)
+    const { seed, inputs } = config
+    this.seed = seed
     this.#options = { ...options } as ModelOptions
-    this.seed = this.#config.seed
-    this.#drawnBy = this.seed
-    const { inputs } = this.#config
-    const task = taskOfOptions(this.#config)
-    const width = outputsAsked(this.#config)
+    this.#state = { seed, config, built: null, carried: null, drawnBy: seed, epochs: 0, loadedFrom: null }
+    const task = taskOfOptions(config)
+    const width = outputsAsked(config)
     if (inputs !== null && width !== null && task !== null) {
-      const plans = blueprint(this.#config, inputs, { task, outputs: width })
-      const coding = codingOf(this.#config, task, width)
-      this.#built = { network: this.#networkFor(plans), blueprint: plans, codec: null, coding }
+      const plans = blueprint(config, inputs, { task, outputs: width })
+      const coding = codingOf(config, task, width)
+      this.#state.built = { network: networkFor(this.#state, plans), blueprint: plans, codec: null, coding }
     }
   }
 
@@ -190,7 +118,8 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const recorder = new Recorder(this.seed)
     const settings = readFitOptions(options)
     if (settings.signal?.aborted) throw aborted(settings.signal, recorder)
-    const prepared = this.#prepare('fitSync', x, y, settings, recorder)
+    this.#refuseBusy('fitSync')
+    const prepared = prepare(this.#state, 'fitSync', x, y, settings, recorder)
     this.#training = { orders, engine: prepared.engine }
     const stop = (): void => {
       orders.stop = true
@@ -198,10 +127,11 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     settings.signal?.addEventListener('abort', stop) // nobody but a callback can, here
     try {
       const outcome = driveHere(trainingOf(prepared, orders), prepared.engine)
-      return this.#conclude(prepared, settings, outcome)
+      return conclude(this.#state, prepared, outcome)
     } finally {
       settings.signal?.removeEventListener('abort', stop)
-      this.#release(prepared)
+      this.#training = null
+      release(this.#state, prepared)
     }
   }
 
@@ -215,209 +145,21 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     return new Run({ epochs: recorder.epochs, stop }, async (tell) => {
       const settings = readFitOptions(options)
       if (settings.signal?.aborted) throw aborted(settings.signal, recorder)
-      const prepared = this.#prepare(call, x, y, settings, recorder)
+      this.#refuseBusy(call)
+      const prepared = prepare(this.#state, call, x, y, settings, recorder)
       this.#training = { orders, engine: prepared.engine }
       settings.signal?.addEventListener('abort', stop)
       try {
         const outcome = await drive(trainingOf(prepared, orders), prepared.engine, tell)
         await prepared.file?.settle()
-        return this.#conclude(prepared, settings, outcome)
+        return conclude(this.#state, prepared, outcome)
       } finally {
         await prepared.file?.settle()
         settings.signal?.removeEventListener('abort', stop)
-        this.#release(prepared)
+        this.#training = null
+        release(this.#state, prepared)
       }
     })
-  }
-
-  /** Reads and checks everything, then builds what is missing. Nothing has changed if it throws. */
-  #prepare(call: FitCall, x: unknown, y: unknown, settings: FitSettings, recorder: Recorder): Prepared {
-    this.#refuseBusy(call)
-    const [isAsync, keepsState] = [call !== 'fitSync', call === 'partialFit']
-    if (typeof settings.plot === 'string') checkPlotPath(settings.plot)
-    if (settings.checkpoint) checkWritable(settings.checkpoint.path)
-    const resumed = this.#checkpointFor(settings)
-    const { standardize, dtype } = this.#config
-    const pair = this.#read(x, y, settings)
-    const coding = this.#built?.codec?.coding ?? inferCoding(pair.targets, this.#known())
-    const [drawn, held] = this.#split(pair, coding, settings)
-    const { sampleWeight = null, targets } = drawn
-    const train = { ...drawn, sampleWeight: weighClasses(sampleWeight, targets, coding, settings.classWeight) }
-    const codec = this.#built?.codec ?? fitCodec(drawn, coding, standardize, this.#indices)
-    const plans = this.#built?.blueprint ?? blueprint(this.#config, train.features.columns, coding)
-    const form = lossRow(plans.loss).classTargets
-    const table = encodePair(codec, train, form, dtype)
-    const heldTable = held && encodePair(codec, held, form, dtype)
-    if (heldTable && heldTable.targets !== table.targets)
-      throw new DownhillError('ERR_SHAPE', 'Expected the validation y in the same form as y, labels or probabilities.')
-    const rows = settings.batchSize === 'full' ? table.rows : Math.min(settings.batchSize, table.rows)
-    const batch = Math.min(rows * settings.accumulate, table.rows)
-    checkTraining(plans.model, batch)
-    if (optimizerRow(settings.optimizer).isSearch) refuseWavering(plans.model, settings.optimizer)
-    const metrics = metricsOf(coding.task, settings.metrics)
-    checkMonitor(
-      settings,
-      metrics.map(({ name }) => name),
-    )
-    const measured = held && heldTable && inCallersUnits(plans, codec, held, heldTable, dtype)
-    const description = settings.checkpoint || resumed ? describeRun(settings, table, heldTable) : null
-    if (resumed && description) {
-      const model = this.#saved({ blueprint: plans, codec, coding })
-      requireSameRun(resumed, model, description, settings.epochs)
-    }
-
-    const built = { network: this.#networkFor(plans), blueprint: plans, codec, coding }
-    this.#built = built
-    const { network } = built
-    recorder.backend = network.backendName
-    const accounts = settings.ledger === true && batch === table.rows
-    const { isSearch = false } = optimizerRow(settings.optimizer)
-    const engine = network.trainer(updateOf(settings, accounts), batch, table.targets, isAsync, rows)
-    const carried = keepsState && !resumed ? this.#carriedFor(settings.optimizer, settings.ema) : null
-    const snapshot = resumed?.run.snapshot ?? null
-    const state = snapshot?.state ?? carried?.state
-    if (resumed && state?.length !== engine.plan.state.length) {
-      engine.close()
-      throw strangeState(resumed.path)
-    }
-    if (state) engine.write(engine.plan.state, state)
-    if (resumed) {
-      network.parameters = writeParameters(resumed.parameters, network.parameters, network.layout, dtype)
-      recorder.resume(resumed.run.snapshot)
-    }
-    if (isSearch) engine.write(engine.plan.parameters, network.parameters)
-    if (carried?.weights) engine.write(engine.plan.parameters, carried.weights)
-    const data = engine.bind(table)
-    const parameters: Weights = {
-      read: () => engine.read(engine.plan.parameters),
-      write: (values) => {
-        engine.write(engine.plan.parameters, values)
-        if (isSearch) network.parameters = values
-      },
-    }
-    const averaged = settings.ema === null ? null : new Averaged(engine, parameters)
-    const judge = heldTable && averaged ? network.judge(table.targets) : null
-    const validation = heldTable && {
-      data: (judge ?? engine).bind(heldTable),
-      ...(judge && averaged && { on: judge, begin: () => judge.write(judge.plan.parameters, averaged.read()) }),
-      metrics: ({ output }: Report) => {
-        const outputs = restoreOutputs(codec, toProbabilities(plans, output as Floats))
-        return measure(coding, measured ?? heldTable, outputs, metrics as readonly Metric<number>[])
-      },
-    }
-    const file =
-      settings.checkpoint && description
-        ? new CheckpointFile(settings.checkpoint.path, isAsync, ({ parameters, ...snapshot }) => {
-            const model = this.#saved(built, epochsOfModel(snapshot))
-            return encodeCheckpoint(model, readParameters(parameters, network.layout), { snapshot, ...description })
-          })
-        : null
-    const line =
-      settings.progress && isSeen(process.stderr)
-        ? new ProgressLine(settings.epochs, table.rows, Math.ceil(table.rows / batch))
-        : null
-    const source = {
-      settings,
-      data,
-      batch,
-      seed: this.seed,
-      firstStep: snapshot?.firstStep ?? carried?.steps ?? 0,
-      since: snapshot?.since ?? carried?.since ?? this.#epochs,
-      firstEpoch: snapshot?.firstEpoch ?? this.#epochs,
-    }
-    const watches: Watch[] = []
-    if (!carried && !isSearch)
-      watches.push(startWatch({ engine, network, batch, settings, drawnBy: this.#drawnBy, recorder }))
-    if (settings.ledger) watches.push(ledgerWatch({ ...source, network, engine, table, recorder }))
-    const job: Job = {
-      ...source,
-      earlier: snapshot?.earlier ?? carried?.epochs ?? [],
-      isAsync,
-      validation,
-      weights: parameters,
-      result: averaged ?? parameters,
-      finish: () => averaged?.finish(),
-      state: () => engine.read(engine.plan.state),
-      keeper: file,
-      layers: {
-        read: () => readParameters(network.parameters, network.layout),
-        write: (layers) => {
-          network.parameters = writeParameters(layers, network.parameters, network.layout, dtype)
-        },
-      },
-      line,
-      resumed: snapshot,
-      suspect: () => firstNonFinite(engine, network.layout),
-      watches,
-    }
-    const bound = validation ? [data, validation.data] : [data]
-    this.#loadedFrom = null
-    return { job, engine, judge, averaged, recorder, keepsState, data: bound, file }
-  }
-
-  #release({ engine, judge, data, job, recorder }: Prepared): void {
-    job.line?.end()
-    if (this.#training?.engine !== engine) return
-    // Also where a callback threw: what was trained was trained.
-    this.#epochs = job.firstEpoch + recorder.epochs.length
-    if (recorder.steps > 0) this.#drawnBy = null
-    this.#training = null
-    for (const watch of job.watches) watch.close?.()
-    // A ledger is looked closer at on the data; they go when it goes.
-    for (const bound of data) if (bound !== job.data || !job.settings.ledger) bound.release()
-    judge?.close()
-    engine.close()
-  }
-
-  /** Keeps what the next run goes on from, and turns the outcome into the history or the error that it is. */
-  #conclude(prepared: Prepared, settings: FitSettings, { status, reason, isAsked }: Outcome): History {
-    const { engine, averaged, job, recorder, keepsState, file } = prepared
-    const { optimizer, ema } = settings
-    const { since, firstStep } = job
-    const steps = firstStep + recorder.steps
-    const epochs = [...job.earlier, ...recorder.epochs]
-    const weights = averaged?.before ?? null
-    this.#carried = keepsState
-      ? { optimizer, ema, state: engine.read(engine.plan.state), weights, steps, since, epochs }
-      : null
-    if (settings.signal?.aborted && isAsked) throw aborted(settings.signal, recorder)
-    const history = recorder.finish(status, reason)
-    try {
-      if (file?.error) throw file.error
-      if (typeof settings.plot === 'string') history.plot(settings.plot)
-      else if (settings.plot) console.log(history.plot())
-    } catch (error) {
-      // The training is done and its record must not be lost with the file or the picture.
-      if (error instanceof DownhillError) error.history = history
-      throw error
-    }
-    if (status === 'diverged' && settings.onDivergence === 'throw') {
-      const error = new DownhillError('ERR_DIVERGED', `${reason} A lower learning rate or scaled inputs may help.`)
-      error.history = history
-      throw error
-    }
-    return history
-  }
-
-  /** The checkpoint to go on from; null where the run begins. @throws ERR_FILE, ERR_OPTION */
-  #checkpointFor({ resume, checkpoint }: FitSettings): Checkpoint | null {
-    if (typeof resume === 'string') return readCheckpoint(resume)
-    if (!resume) return null
-    const path = this.#loadedFrom ?? checkpoint?.path
-    if (path === undefined)
-      throw new DownhillError(
-        'ERR_OPTION',
-        'Expected a checkpoint for resume: true but the model was loaded from none and fit writes none; give its path.',
-      )
-    return this.#loadedFrom !== null || exists(path) ? readCheckpoint(path) : null
-  }
-
-  /** `ema`: @default whatever it is */
-  #carriedFor(optimizer: OptimizerSpec, ema = this.#carried?.ema ?? null): Carried | null {
-    const carried = this.#carried
-    const meaning = ({ kind, settings }: OptimizerSpec, ema: number | null): string =>
-      JSON.stringify([kind, settings, ema])
-    return carried && meaning(carried.optimizer, carried.ema) === meaning(optimizer, ema) ? carried : null
   }
 
   // -------------------------------------------------------------------------------------------------- looking
@@ -440,7 +182,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const asked = readMetrics(options.metrics)
     const { network, blueprint: plans, codec } = this.#requireCodec('evaluate', y)
     const metrics = metricsOf(codec.coding.task, asked)
-    return evaluate(network, plans, codec, this.#read(x, y, options), metrics)
+    return evaluate(network, plans, codec, readRows(this.#state, x, y, options), metrics)
   }
 
   /** The loss as configured, in the model's units: no penalty, no dropout. */
@@ -467,10 +209,10 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
   setWeights(layers: readonly unknown[]): void {
     this.#refuseBusy('setWeights')
     const { network } = this.#requireBuilt('setWeights')
-    network.parameters = writeParameters(layers, network.parameters, network.layout, this.#config.dtype)
-    this.#drawnBy = null
-    this.#loadedFrom = null
-    if (this.#carried) this.#carried = { ...this.#carried, weights: null }
+    network.parameters = writeParameters(layers, network.parameters, network.layout, this.#state.config.dtype)
+    this.#state.drawnBy = null
+    this.#state.loadedFrom = null
+    if (this.#state.carried) this.#state.carried = { ...this.#state.carried, weights: null }
   }
 
   /**
@@ -480,10 +222,11 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
   async diagnose(x: Inputs, y: Targets, options: DiagnoseOptions = {}): Promise<Diagnosis> {
     const { fit, settings, history, theirs, budget } = readDiagnoseOptions(options)
     const clock = new Clock(budget)
-    const { features, targets, sampleWeight = null } = this.#read(x, y, settings)
-    const isDrawn = this.#drawnBy === this.seed || this.#epochs > 0
+    const { features, targets, sampleWeight = null } = readRows(this.#state, x, y, settings)
+    const isDrawn = this.#state.drawnBy === this.seed || this.#state.epochs > 0
     // Where the run in question began: as its history has it, else from the weights there are, else as the seed draws.
-    const weights = history?.start?.weights ?? (this.#built && !isDrawn && !history?.start ? this.weights() : null)
+    const weights =
+      history?.start?.weights ?? (this.#state.built && !isDrawn && !history?.start ? this.weights() : null)
     const model = { ...this.#options, seed: history?.start?.seed ?? this.seed }
     const subject = { model, fit, features, targets, sampleWeight, weights, train: FNN.#train }
     if (theirs === undefined) return diagnose(subject, { settings, history, clock, check: null })
@@ -502,7 +245,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
       const { sampleWeight } = fit
       await net.fit(x, y, { epochs: 1, learningRate: 0, ...(sampleWeight && { sampleWeight }) })
       net.setWeights(weights)
-      net.#epochs = 0
+      net.#state.epochs = 0
     }
     const run = net.fit(x, y, fit)
     let isCut = false
@@ -515,7 +258,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     clearTimeout(timer)
     const { network, codec, blueprint } = net.#requireCodec('diagnose', y)
     const { coding } = codec
-    const { sampleWeight = null, targets, ...rest } = net.#read(x, y, fit)
+    const { sampleWeight = null, targets, ...rest } = readRows(net.#state, x, y, fit)
     // As it is trained: the weights of classes are weights of its rows.
     const counts = weighClasses(sampleWeight, targets, coding, checkClassWeights(fit.classWeight))
     const pair = { ...rest, targets, sampleWeight: counts }
@@ -525,7 +268,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
       network,
       blueprint,
       coding,
-      table: encodePair(codec, pair, lossRow(blueprint.loss).classTargets, net.#config.dtype),
+      table: encodePair(codec, pair, lossRow(blueprint.loss).classTargets, net.#state.config.dtype),
       score(x, y) {
         const { accuracy, r2 = Number.NaN } = net.evaluate(x, y)
         return accuracy ?? r2
@@ -537,11 +280,11 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
   reset(seed: number = this.seed): void {
     this.#refuseBusy('reset')
     checkNumber(seed, RANGES.seed, 'seed')
-    this.#carried = null
-    this.#loadedFrom = null
-    this.#epochs = 0
-    this.#built?.network.draw(seed, this.#config.initScale)
-    this.#drawnBy = this.#built ? seed : this.seed
+    this.#state.carried = null
+    this.#state.loadedFrom = null
+    this.#state.epochs = 0
+    this.#state.built?.network.draw(seed, this.#state.config.initScale)
+    this.#state.drawnBy = this.#state.built ? seed : this.seed
   }
 
   /** Layers, shapes and counts as a table. */
@@ -572,7 +315,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const built = this.#requireBuilt('save')
     checkPath(path, 'save')
     const parameters = readParameters(built.network.parameters, built.network.layout)
-    await writeDurably(path, await encodeInTurns(encodeModel(this.#saved(built), parameters)))
+    await writeDurably(path, await encodeInTurns(encodeModel(savedModel(this.#state, built), parameters)))
   }
 
   /**
@@ -587,17 +330,18 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const { model, parameters } = decodeModel(contents, path)
     const net = new FNN({ ...model.options, ...options })
     const { network } = net.#requireBuilt('load')
-    network.parameters = writeParameters(parameters, network.parameters, network.layout, net.#config.dtype)
-    net.#epochs = model.epochs
-    net.#drawnBy = null
-    if (decodeRun(contents, path)) net.#loadedFrom = resolve(path)
-    if (model.codec) net.#built = { ...(net.#built as Built), codec: model.codec, coding: model.codec.coding }
+    network.parameters = writeParameters(parameters, network.parameters, network.layout, net.#state.config.dtype)
+    net.#state.epochs = model.epochs
+    net.#state.drawnBy = null
+    if (decodeRun(contents, path)) net.#state.loadedFrom = resolve(path)
+    if (model.codec)
+      net.#state.built = { ...(net.#state.built as Built), codec: model.codec, coding: model.codec.coding }
     return net
   }
 
   /** Name of the backend that runs this model; null before it is built. */
   get backend(): string | null {
-    return this.#built?.network.backendName ?? null
+    return this.#state.built?.network.backendName ?? null
   }
 
   // -------------------------------------------------------------------------------------------------- the doctor
@@ -637,8 +381,8 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const { sampleWeight, ...rest } = options
     const { optimizer: asked, rows } = readLimitOptions(rest)
     const { network } = this.#requireBuilt('learningRateLimits')
-    const optimizer = asked ?? this.#carried?.optimizer ?? readOptimizer('sgd')
-    const carried = this.#carriedFor(optimizer)
+    const optimizer = asked ?? this.#state.carried?.optimizer ?? readOptimizer('sgd')
+    const carried = carriedFor(this.#state, optimizer)
     const state = carried && { vectors: carried.state, steps: carried.steps }
     const table = takeRows(this.#table(x, y, 'learningRateLimits', { sampleWeight }), rows, this.seed)
     return learningRateLimits(network, table, optimizer, state, this.seed)
@@ -646,63 +390,22 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
 
   // -------------------------------------------------------------------------------------------------- inside
 
-  /** All of a model but its parameters. */
-  #saved({ blueprint: { model, loss }, codec, coding }: Omit<Built, 'network'>, epochs = this.#epochs): SavedModel {
-    const { initializer, l1, l2, standardize, initScale, dtype } = this.#config
-    const options = { inputs: model.inputs, layers: model.layers, loss, task: coding.task, initializer, l1, l2 }
-    return { options: { ...options, standardize, initScale, dtype, seed: this.seed }, codec, epochs }
-  }
-
-  #networkFor(plans: Blueprint): Network {
-    const { dtype, backend, threads, initScale } = this.#config
-    return this.#built?.network ?? new Network({ ...plans, dtype, backend, threads }, this.seed, initScale)
-  }
-
-  #known(): Known {
-    const known = knownOf(this.#config)
-    return this.#built ? { ...known, outputs: this.#built.network.outputs } : known
-  }
-
-  #read(
-    x: unknown,
-    y: unknown,
-    { sampleWeight }: { readonly sampleWeight?: unknown },
-    dtype = this.#config.dtype,
-  ): Pair {
-    const inputs = this.#built?.network.model.inputs ?? this.#config.inputs ?? undefined
-    const { outputs } = this.#known()
-    const pair = readPair(x, y, { inputs, outputs, dtype, indices: this.#indices })
-    return { ...pair, sampleWeight: readWeights(sampleWeight, pair.features.rows) }
-  }
-
-  /** Columns of x that hold indices. */
-  get #indices(): readonly IndexColumn[] {
-    return indexColumns(this.#config.layers ?? [])
-  }
-
-  /** The rows that train, and those held out. */
-  #split(pair: Pair, coding: Coding, { validation }: FitSettings): [Pair, Pair | null] {
-    if (validation === null) return [pair, null]
-    if (typeof validation === 'number') return splitPair(pair, validation, this.seed, coding)
-    const inputs = pair.features.columns
-    const { outputs } = coding
-    const known = { inputs, outputs, dtype: this.#config.dtype, indices: this.#indices }
-    const held = readPair(validation.x, validation.y, known)
-    const { rows } = held.features
-    return [pair, { ...held, sampleWeight: readWeights(validation.sampleWeight, rows, 'validation.sampleWeight') }]
-  }
-
-  #table(x: unknown, y: unknown, call: string, options: RowOptions, dtype = this.#config.dtype): Table {
+  #table(x: unknown, y: unknown, call: string, options: RowOptions, dtype = this.#state.config.dtype): Table {
     const { blueprint: plans, codec } = this.#requireCodec(call, y)
-    return encodePair(codec, this.#read(x, y, options, dtype), lossRow(plans.loss).classTargets, dtype)
+    return encodePair(codec, readRows(this.#state, x, y, options, dtype), lossRow(plans.loss).classTargets, dtype)
   }
 
   /** Outputs as probabilities, or as values in the caller's units. */
   #outputs(x: unknown, call: string): { outputs: Floats; rows: number; coding: Coding } {
     const { network, blueprint: plans, codec, coding } = this.#requireBuilt(call)
-    const { dtype } = this.#config
+    const { dtype } = this.#state.config
     const isCheckedLater = !codec?.inputs // by the network, as it reads them; a look of our own costs as much as a layer
-    const features = readFeatures(x, { inputs: network.model.inputs, dtype, isCheckedLater, indices: this.#indices })
+    const features = readFeatures(x, {
+      inputs: network.model.inputs,
+      dtype,
+      isCheckedLater,
+      indices: indicesOf(this.#state),
+    })
     const scaled = codec ? encodeInputs(codec, features, dtype) : features
     const raw = network.predict(scaled.x, scaled.rows, scaled.scale)
     if (raw === null) throw notFinite(scaled, dtype)
@@ -715,7 +418,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
   }
 
   #requireBuilt(call: string): Built {
-    if (this.#built) return this.#built
+    if (this.#state.built) return this.#state.built
     throw new DownhillError(
       'ERR_STATE',
       `Expected a built model for ${call}; call fit first, or give inputs, outputs and task to the constructor.`,
@@ -726,17 +429,16 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
   #requireCodec(call: string, y: unknown): Built & { codec: Codec } {
     const built = this.#requireBuilt(call)
     if (built.codec) return { ...built, codec: built.codec }
-    return { ...built, codec: { coding: inferCoding(readTargets(y), this.#known()), inputs: null, targets: null } }
+    return {
+      ...built,
+      codec: { coding: inferCoding(readTargets(y), knownBy(this.#state)), inputs: null, targets: null },
+    }
   }
 
   #refuseBusy(call: string): void {
     if (this.#training)
       throw new DownhillError('ERR_BUSY', `Expected an idle model for ${call} but it is training; await its run first.`)
   }
-}
-
-function strangeState(path: string): DownhillError {
-  return new DownhillError('ERR_FILE', `Expected the state of this optimizer in ${path} but there is another.`)
 }
 
 function checkPath(path: unknown, call: string): void {
