@@ -156,10 +156,7 @@ export function lossOf({ model, loss }: Blueprint, { y, rows, targets: T, weight
  */
 export function refuseWavering(model: Model, { kind }: OptimizerSpec): void {
   const found = layOut(model).layers.find(
-    ({ spec, inputs, tensors }, i) =>
-      layerRow(spec)
-        .stages(spec, inputs, i)
-        .some((stage) => stage.kind === 'mask') || tensors.some((tensor) => tensor.spec.role === 'kept'),
+    ({ spec, tensors }) => layerRow(spec).drawsMasks?.(spec) || tensors.some((tensor) => tensor.spec.role === 'kept'),
   )
   if (found)
     throw new DownhillError(

@@ -125,6 +125,8 @@ export interface Layer<S extends LayerSpec> {
   readonly withActivation?: (spec: S, activation: ActivationName) => S
   /** A batch must not be cut: what it makes of a row depends on the others. */
   readonly needsWholeBatch?: true
+  /** Whether training draws by chance what becomes of a row, by its place. */
+  readonly drawsMasks?: (spec: S) => boolean
   /** Whether its outputs may be those of the network. */
   readonly canEnd: boolean
 }
@@ -145,6 +147,7 @@ export const LAYERS: { readonly [K in LayerSpec['kind']]: Layer<Extract<LayerSpe
     tensors: () => [],
     stages: ({ rate }, _, index) => (rate === 0 ? [] : [{ kind: 'mask', rate, stream: index }]),
     activation: () => 'linear',
+    drawsMasks: ({ rate }) => rate > 0,
     canEnd: false,
   },
   activation: {
@@ -280,6 +283,11 @@ export function allLayers(layers: readonly LayerSpec[]): readonly LayerSpec[] {
 /** Whether batches of these layers must not be cut into chunks. */
 export function needsWholeBatch(layers: readonly LayerSpec[]): boolean {
   return allLayers(layers).some((layer) => layerRow(layer).needsWholeBatch)
+}
+
+/** Whether training draws masks in one of these layers. */
+export function drawsMasks(layers: readonly LayerSpec[]): boolean {
+  return allLayers(layers).some((layer) => layerRow(layer).drawsMasks?.(layer))
 }
 
 /** The same layers dropping nothing. */

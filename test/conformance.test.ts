@@ -11,6 +11,7 @@ import {
   embedding,
   FNN,
   type Inputs,
+  type LayerSpec,
   layerNorm,
   type ModelChecks,
   type ModelOptions,
@@ -80,6 +81,35 @@ t.test('a model that breaks one is found out', async (t) => {
       'and what it keeps holds',
     )
   }
+})
+
+t.test('numbers are near by the roundings of their type', async (t) => {
+  /** Predicts a row alone a little otherwise than in a batch. */
+  class Coarse extends FNN {
+    override predict(x: Inputs): Float64Array {
+      const answer = super.predict(x) as Float64Array
+      return answer.length === 1 ? answer.map((value) => value * (1 + 1e-8)) : answer
+    }
+  }
+  for (const [dtype, ok] of [
+    ['float32', true],
+    ['float64', false],
+  ] as const) {
+    const model = { dtype, backend: 'typescript' } as const
+    const { checks } = await checkModel({ model, create: (options) => new Coarse(options), tasks: ['regression'] })
+    t.equal(checks.find(({ name }) => name === 'one-row')?.ok, ok, dtype)
+  }
+})
+
+t.test('checks of rows apart are left out where masks are drawn, and only there', async (t) => {
+  const counted = async (layers: readonly LayerSpec[]): Promise<number> => {
+    const { checks, ok } = await checkModel({ model: { layers }, tasks: ['regression'], backend: 'typescript' })
+    t.ok(ok)
+    return checks.length
+  }
+  const all = await counted([dense(5, 'tanh')])
+  t.equal(await counted([dense(5, 'tanh'), dropout(0)]), all)
+  t.equal(await counted([residual([dense(4, 'tanh'), dropout(0.2)])]), all - 4)
 })
 
 t.test('options are checked', async (t) => {

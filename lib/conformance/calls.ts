@@ -4,7 +4,7 @@
 import type { Targets } from '../data/targets'
 import type { FNN } from '../fnn'
 import { type Check, ofLabels, onTasks } from './check'
-import { finite, insist, near, refuses, rowsOf, same, sameModel, type Trial } from './trial'
+import { finite, insist, refuses, rowsOf, same, sameModel, type Trial } from './trial'
 
 /** That the calls leave the weights and the predictions as they were. */
 async function leaves(trial: Trial, net: FNN, call: () => unknown, what: string): Promise<void> {
@@ -76,7 +76,7 @@ export const REPRODUCIBLE: readonly Check[] = [
       const net = trial.fitted()
       const before = trial.loss(net)
       trial.fit(net, {}, { learningRate: 0 })
-      near([trial.loss(net)], [before], 'the loss after a second fit at rate 0')
+      trial.near([trial.loss(net)], [before], 'the loss after a second fit at rate 0')
     },
   },
   {

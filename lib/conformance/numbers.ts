@@ -4,7 +4,7 @@
 import type { Targets } from '../data/targets'
 import { score } from '../score'
 import { apart, type Check, ofLabels, onTasks, relabelled, reversed, sum, twice } from './check'
-import { finite, insist, near, plain, refuses, rowsOf, same, sameModel } from './trial'
+import { finite, insist, plain, refuses, rowsOf, same, sameModel } from './trial'
 
 export const FORMS: readonly Check[] = [
   {
@@ -41,7 +41,7 @@ export const FORMS: readonly Check[] = [
       ]
       const net = trial.fitted()
       const [first, ...others] = kinds.map((Kind) => net.predict(Kind.from(values)))
-      for (const other of others) near(plain(other), plain(first), 'predictions of another kind of array')
+      for (const other of others) trial.near(plain(other), plain(first), 'predictions of another kind of array')
     },
   },
   {
@@ -118,7 +118,7 @@ export const PREDICTIONS: readonly Check[] = [
     says: 'a row alone is predicted as in a batch',
     run(trial) {
       const net = trial.fitted()
-      near(
+      trial.near(
         trial.x.flatMap((row) => plain(net.predict([row]))),
         plain(net.predict(trial.x)),
         'rows alone and together',
@@ -131,7 +131,7 @@ export const PREDICTIONS: readonly Check[] = [
     run(trial) {
       const net = trial.fitted()
       const ordered = reversed(trial.x).flatMap((_, r) => plain(net.predict(reversed(trial.x).slice(r, r + 1))))
-      near(plain(net.predict(reversed(trial.x))), ordered, 'rows in another order')
+      trial.near(plain(net.predict(reversed(trial.x))), ordered, 'rows in another order')
     },
   },
   {
@@ -156,7 +156,7 @@ export const PREDICTIONS: readonly Check[] = [
         proba.every((p) => p >= 0 && p <= 1),
         'Expected probabilities in [0, 1].',
       )
-      if (trial.task === 'multiclass') near([sum(proba)], [trial.x.length], 'sums of probabilities')
+      if (trial.task === 'multiclass') trial.near([sum(proba)], [trial.x.length], 'sums of probabilities')
     },
   },
   {
@@ -187,8 +187,8 @@ export const PREDICTIONS: readonly Check[] = [
       const metric = trial.task === 'regression' ? 'r2' : 'accuracy'
       const predicted = net.predict(trial.x) as Targets
       const found = net.evaluate(trial.x, trial.y as Targets)
-      near([found[metric]], [score(metric, trial.y as Targets, predicted)], metric)
-      near([found.modelLoss], [trial.loss(net)], 'the loss of evaluate and of loss')
+      trial.near([found[metric]], [score(metric, trial.y as Targets, predicted)], metric)
+      trial.near([found.modelLoss], [trial.loss(net)], 'the loss of evaluate and of loss')
     },
   },
 ]
@@ -205,7 +205,7 @@ export const WEIGHTS: readonly Check[] = [
         [...trial.x, ...trial.x.filter(isTwice)],
         [...trial.y, ...trial.y.filter(isTwice)],
       ]
-      near([trial.loss(weighted)], [trial.loss(trial.fitted({ x, y }))], 'the loss of weight 2 and of rows twice')
+      trial.near([trial.loss(weighted)], [trial.loss(trial.fitted({ x, y }))], 'the loss of weight 2 and of rows twice')
     },
   },
   {
@@ -215,7 +215,7 @@ export const WEIGHTS: readonly Check[] = [
     run(trial) {
       const sampleWeight = trial.x.map((_, r) => Number(r < 15))
       const some = trial.fitted({ x: trial.x.slice(0, 15), y: trial.y.slice(0, 15) })
-      near(
+      trial.near(
         [trial.loss(trial.fitted({}, { sampleWeight }))],
         [trial.loss(some)],
         'the loss of weight 0 and of rows left out',
@@ -227,7 +227,7 @@ export const WEIGHTS: readonly Check[] = [
     says: 'equal weights are none',
     run: (trial) => {
       const weighted = trial.fitted({}, { sampleWeight: trial.x.map(() => 4) })
-      near([trial.loss(weighted)], [trial.loss(trial.fitted())], 'the loss of equal weights and of none')
+      trial.near([trial.loss(weighted)], [trial.loss(trial.fitted())], 'the loss of equal weights and of none')
     },
   },
   {
@@ -240,7 +240,7 @@ export const WEIGHTS: readonly Check[] = [
         [...trial.y, trial.y[0], trial.y[0]],
       ]
       const weights = trial.x.map((_, r) => (r === 0 ? 3 : 1))
-      near([trial.loss(net, {}, weights)], [trial.loss(net, { x, y })], 'the weighted loss')
+      trial.near([trial.loss(net, {}, weights)], [trial.loss(net, { x, y })], 'the weighted loss')
     },
   },
   {
@@ -249,7 +249,7 @@ export const WEIGHTS: readonly Check[] = [
     applies: apart,
     run(trial) {
       const net = trial.fitted({ x: reversed(trial.x), y: reversed(trial.y) }, { batchSize: 'full' })
-      near([trial.loss(net)], [trial.loss(trial.fitted({}, { batchSize: 'full' }))], 'the loss of permuted rows')
+      trial.near([trial.loss(net)], [trial.loss(trial.fitted({}, { batchSize: 'full' }))], 'the loss of permuted rows')
     },
   },
   {
@@ -258,7 +258,7 @@ export const WEIGHTS: readonly Check[] = [
     applies: apart,
     run(trial) {
       const net = trial.fitted({ x: twice(trial.x), y: twice(trial.y) }, { batchSize: 'full' })
-      near([trial.loss(net)], [trial.loss(trial.fitted({}, { batchSize: 'full' }))], 'the loss of rows twice')
+      trial.near([trial.loss(net)], [trial.loss(trial.fitted({}, { batchSize: 'full' }))], 'the loss of rows twice')
     },
   },
 ]

@@ -11,8 +11,9 @@ import type { ActivationName } from '../activations'
 import type { Targets, Task } from '../data/targets'
 import { DownhillError, type ErrorCode } from '../errors'
 import type { FNN } from '../fnn'
-import { dense, indexColumns, type LayerSpec, needsWholeBatch } from '../layers'
+import { dense, drawsMasks, indexColumns, type LayerSpec, needsWholeBatch } from '../layers'
 import type { ModelOptions } from '../options'
+import type { Dtype } from '../plan/plan'
 import { random } from '../random'
 import type { History } from '../train/history'
 import type { FitOptions } from '../train/options'
@@ -84,7 +85,7 @@ export class Trial {
   /** Whether what training makes of a row depends neither on its place nor on the others. */
   get areRowsApart(): boolean {
     const { layers } = this.#subject
-    return layers === null || (!needsWholeBatch(layers) && !JSON.stringify(layers).includes('"rate"'))
+    return layers === null || (!needsWholeBatch(layers) && !drawsMasks(layers))
   }
 
   get needsTwoRows(): boolean {
@@ -131,6 +132,20 @@ export class Trial {
     return net.loss(x, y as Targets, sampleWeight ? { sampleWeight } : {})
   }
 
+  /** Insists on numbers that differ by roundings of the model's type only, and on the same of what is no number. */
+  near(ours: ArrayLike<unknown>, theirs: ArrayLike<unknown>, what: string): void {
+    const most = ROUNDINGS * ROUNDOFF[this.#subject.model.dtype ?? 'float32']
+    insist(ours.length === theirs.length, `Expected ${what} to be as many: ${ours.length} and ${theirs.length}.`)
+    for (let i = 0; i < ours.length; i++) {
+      const [a, b] = [ours[i], theirs[i]]
+      const isNear =
+        typeof a === 'number' && typeof b === 'number'
+          ? Math.abs(a - b) <= most * Math.max(1, Math.abs(a), Math.abs(b))
+          : a === b
+      insist(isNear, `Expected ${what} to agree but [${i}] is ${String(a)} and ${String(b)}.`)
+    }
+  }
+
   /** A file that nobody else writes. */
   path(name: string): string {
     return join(tmpdir(), `downhill-conformance-${process.pid}-${++count}-${name}.safetensors`)
@@ -138,6 +153,12 @@ export class Trial {
 }
 
 let count = 0
+
+/** Unit roundoff of a type. */
+const ROUNDOFF: { readonly [D in Dtype]: number } = { float32: 2 ** -24, float64: 2 ** -53 }
+
+/** Of the larger number, or of 1: what a few steps of training with sums over 24 rows make of two orders of adding. */
+const ROUNDINGS = 2048
 
 /** Rows of small numbers, the first of which counts. */
 export function rowsOf(rows: number, columns: number): Rows {
@@ -170,19 +191,6 @@ export function same(ours: unknown, theirs: unknown, what: string): void {
 export function sameModel(one: FNN, other: FNN, x: FitInputs, what: string): void {
   same(one.weights(), other.weights(), `the weights ${what}`)
   same(one.predict(x), other.predict(x), `the predictions ${what}`)
-}
-
-/** Numbers that differ by roundings only: 1e-4 of the larger, float32 through a few steps of training. */
-export function near(ours: ArrayLike<unknown>, theirs: ArrayLike<unknown>, what: string): void {
-  insist(ours.length === theirs.length, `Expected ${what} to be as many: ${ours.length} and ${theirs.length}.`)
-  for (let i = 0; i < ours.length; i++) {
-    const [a, b] = [ours[i], theirs[i]]
-    const isNear =
-      typeof a === 'number' && typeof b === 'number'
-        ? Math.abs(a - b) <= 1e-4 * Math.max(1, Math.abs(a), Math.abs(b))
-        : a === b
-    insist(isNear, `Expected ${what} to agree but [${i}] is ${String(a)} and ${String(b)}.`)
-  }
 }
 
 export function finite(predictions: unknown, what: string): void {
