@@ -116,17 +116,40 @@ inline void momentum(float* g, float* m, size_t n, float beta, bool nesterov) {
   }
 }
 
-inline void scaleByAdam(float* g, float* m, float* v, size_t n, const AdamConstants& c) {
-  const Vec beta1 = all(c.beta1), rest1 = all(c.rest1), correct1 = all(c.correct1);
-  const Vec beta2 = all(c.beta2), rest2 = all(c.rest2), correct2 = all(c.correct2);
-  const Vec epsilon = all(c.epsilon);
-  sweep(n, [=](auto at) {
+// What the adam family shares: the two averages, and how they are corrected for their start at 0.
+struct AdamVectors {
+  Vec beta1, rest1, correct1, beta2, rest2, correct2, epsilon;
+  explicit AdamVectors(const AdamConstants& c)
+      : beta1(all(c.beta1)),
+        rest1(all(c.rest1)),
+        correct1(all(c.correct1)),
+        beta2(all(c.beta2)),
+        rest2(all(c.rest2)),
+        correct2(all(c.correct2)),
+        epsilon(all(c.epsilon)) {}
+
+  struct Moments {
+    Vec g, m, v;
+  };
+  // Moves m and v on by g, and returns all three.
+  template <class At>
+  Moments moved(At at, const float* g, float* m, float* v) const {
     const Vec gi = at.get(g);
     const Vec mi = beta1 * at.get(m) + rest1 * gi;
     const Vec vi = beta2 * at.get(v) + rest2 * (gi * gi);
     at.put(m, mi);
     at.put(v, vi);
-    at.put(g, mi * correct1 / (sqrt(vi * correct2) + epsilon));
+    return {gi, mi, vi};
+  }
+
+  Vec below(Vec v) const { return sqrt(v * correct2) + epsilon; }
+};
+
+inline void scaleByAdam(float* g, float* m, float* v, size_t n, const AdamConstants& c) {
+  const AdamVectors adam(c);
+  sweep(n, [=](auto at) {
+    const auto moments = adam.moved(at, g, m, v);
+    at.put(g, moments.m * adam.correct1 / adam.below(moments.v));
   });
 }
 
@@ -149,32 +172,21 @@ inline void scaleByAdagrad(float* g, float* v, size_t n, float initial, float ep
 }
 
 inline void scaleByAmsgrad(float* g, float* m, float* v, float* most, size_t n, const AdamConstants& c) {
-  const Vec beta1 = all(c.beta1), rest1 = all(c.rest1), correct1 = all(c.correct1);
-  const Vec beta2 = all(c.beta2), rest2 = all(c.rest2), correct2 = all(c.correct2);
-  const Vec epsilon = all(c.epsilon);
+  const AdamVectors adam(c);
   sweep(n, [=](auto at) {
-    const Vec gi = at.get(g);
-    const Vec mi = beta1 * at.get(m) + rest1 * gi;
-    const Vec vi = beta2 * at.get(v) + rest2 * (gi * gi);
-    const Vec ui = larger(at.get(most), vi);
-    at.put(m, mi);
-    at.put(v, vi);
+    const auto moments = adam.moved(at, g, m, v);
+    const Vec ui = larger(at.get(most), moments.v);
     at.put(most, ui);
-    at.put(g, mi * correct1 / (sqrt(ui * correct2) + epsilon));
+    at.put(g, moments.m * adam.correct1 / adam.below(ui));
   });
 }
 
 inline void scaleByNadam(float* g, float* m, float* v, size_t n, const AdamConstants& c, NadamWeights::Pair weights) {
-  const Vec beta1 = all(c.beta1), rest1 = all(c.rest1), ofGradient = all(weights.gradient);
-  const Vec beta2 = all(c.beta2), rest2 = all(c.rest2), ofMemory = all(weights.memory);
-  const Vec correct2 = all(c.correct2), epsilon = all(c.epsilon);
+  const AdamVectors adam(c);
+  const Vec ofGradient = all(weights.gradient), ofMemory = all(weights.memory);
   sweep(n, [=](auto at) {
-    const Vec gi = at.get(g);
-    const Vec mi = beta1 * at.get(m) + rest1 * gi;
-    const Vec vi = beta2 * at.get(v) + rest2 * (gi * gi);
-    at.put(m, mi);
-    at.put(v, vi);
-    at.put(g, (ofGradient * gi + ofMemory * mi) / (sqrt(vi * correct2) + epsilon));
+    const auto moments = adam.moved(at, g, m, v);
+    at.put(g, (ofGradient * moments.g + ofMemory * moments.m) / adam.below(moments.v));
   });
 }
 

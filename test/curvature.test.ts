@@ -14,7 +14,7 @@ import { pack } from '../dist/plan/layout'
 import { encodeOperands, type Plan, type ProgramName } from '../dist/plan/plan'
 import { random } from '../dist/random'
 import { CASES, type Case, scatter, startOf, tableOf } from './cases'
-import { readBreastCancer, readFloats, readJson, standardised } from './truth'
+import { goldenStart, readBreastCancer, readJson, standardised } from './truth'
 
 t.setTimeout(180_000)
 
@@ -149,20 +149,52 @@ t.test('a pass remade chunk by chunk gives the same products', async (t) => {
 
 // ---------------------------------------------------------------------------------------------------- eigenvalues
 
-/** All eigenvalues of a symmetric matrix, by Jacobi's rotations; written for this test alone. */
-function eigenvalues(matrix: readonly (readonly number[])[]): number[] {
+/** A symmetric matrix as a tridiagonal one of the same eigenvalues, by Householder's reflections. */
+function tridiagonal(matrix: readonly (readonly number[])[]): { diagonal: number[]; beside: number[] } {
   const a = matrix.map((row) => Float64Array.from(row))
   const n = a.length
-  for (let sweep = 0; sweep < 20; sweep++)
-    for (let p = 0; p < n; p++)
-      for (let q = p + 1; q < n; q++) {
-        if (a[p][q] === 0) continue
-        const angle = 0.5 * Math.atan2(2 * a[p][q], a[q][q] - a[p][p])
-        const [c, s] = [Math.cos(angle), Math.sin(angle)]
-        for (let i = 0; i < n; i++) [a[i][p], a[i][q]] = [c * a[i][p] - s * a[i][q], s * a[i][p] + c * a[i][q]]
-        for (let i = 0; i < n; i++) [a[p][i], a[q][i]] = [c * a[p][i] - s * a[q][i], s * a[p][i] + c * a[q][i]]
-      }
-  return a.map((row, i) => row[i]).sort((x, y) => y - x)
+  const beside: number[] = []
+  for (let k = 0; k < n - 1; k++) {
+    const v = a[k].slice(k + 1)
+    const length = norm(v) * (v[0] > 0 ? -1 : 1)
+    beside.push(length)
+    v[0] -= length
+    const scale = 2 / v.reduce((sum, x) => sum + x * x, 0)
+    if (!Number.isFinite(scale)) continue
+    // A − v·wᵀ − w·vᵀ below and right of k.
+    const p = v.map((_, i) => scale * v.reduce((sum, x, j) => sum + a[k + 1 + i][k + 1 + j] * x, 0))
+    const half = (scale / 2) * v.reduce((sum, x, i) => sum + x * p[i], 0)
+    const w = p.map((x, i) => x - half * v[i])
+    for (let i = 0; i < v.length; i++) {
+      const row = a[k + 1 + i]
+      for (let j = 0; j < v.length; j++) row[k + 1 + j] -= v[i] * w[j] + w[i] * v[j]
+    }
+  }
+  return { diagonal: a.map((row, i) => row[i]), beside }
+}
+
+/** Its largest eigenvalues, by bisection of how many lie above a number (Sturm); written for this test alone. */
+function largestEigenvalues(matrix: readonly (readonly number[])[], k: number): number[] {
+  const { diagonal, beside } = tridiagonal(matrix)
+  const above = (x: number): number => {
+    let count = 0
+    let pivot = 1
+    for (const [i, d] of diagonal.entries()) {
+      pivot = d - x - (i > 0 ? beside[i - 1] ** 2 / (pivot || Number.MIN_VALUE) : 0)
+      if (pivot > 0) count++
+    }
+    return count
+  }
+  const bound = Math.max(...matrix.map((row) => row.reduce((sum, x) => sum + Math.abs(x), 0)))
+  return Array.from({ length: k }, (_, i) => {
+    let [low, high] = [-bound, bound]
+    for (let halving = 0; halving < 60; halving++) {
+      const middle = (low + high) / 2
+      if (above(middle) > i) low = middle
+      else high = middle
+    }
+    return low
+  })
 }
 
 async function denseHessian(curvature: Curvature): Promise<number[][]> {
@@ -180,7 +212,7 @@ t.test('the largest eigenvalues are those of the dense Hessian, saddles and mult
   for (const row of [...rows, { ...wide, name: 'five outputs, each eigenvalue five times' }]) {
     const curvature = new Curvature(networkOf(row, 'float64', 'typescript'), tableOf(row))
     await curvature.look()
-    const exact = eigenvalues(await denseHessian(curvature))
+    const exact = largestEigenvalues(await denseHessian(curvature), 3)
     const before = curvature.products
     const operator = { size: curvature.point.length, product: (v: Float64Array) => curvature.product(v) }
     const found = await largestEigenpairs(operator, { k: 3, most: 50, tolerance: 1e-6, seed: 1 })
@@ -231,19 +263,6 @@ t.test('operators with known spectra', async (t) => {
 
 const near = (t: Test, value: number, expected: number, relative: number, says: string): void => {
   t.ok(Math.abs(value - expected) <= relative * Math.abs(expected), `${says}: ${value} for ${expected}`)
-}
-
-/** The golden network's stored start: out × in there, in × out here; biases zero. */
-function goldenStart(init: 'asker' | 'randn' | 'scaled') {
-  const stored = readFloats('golden', `seed-net-${init}.f64`)
-  const sizes = [30, 128, 64, 1]
-  let from = 0
-  return sizes.slice(1).map((O, layer) => {
-    const I = sizes[layer]
-    const data = Float64Array.from({ length: I * O }, (_, at) => stored[from + (at % O) * I + Math.floor(at / O)])
-    from += I * O
-    return { weights: { data, rows: I, columns: O }, bias: new Float64Array(O) }
-  })
 }
 
 const FLOAT64 = { dtype: 'float64', backend: 'typescript' } as const

@@ -7,7 +7,7 @@
  */
 import { FNN } from 'downhill'
 import t from 'tap'
-import { agree, onEachBackend, readBreastCancer, readFloats, readJson, standardised, type TestBackend } from './truth'
+import { agree, goldenStart, onEachBackend, readBreastCancer, readJson, standardised, type TestBackend } from './truth'
 
 type Tensor = 'W1' | 'b1' | 'W2' | 'b2' | 'W3' | 'b3'
 interface Run {
@@ -22,21 +22,6 @@ interface Run {
 const runs = readJson<{ runs: Run[] }>('golden', 'seed-net.json').runs.filter((run) => !run.missingAxisBug)
 const { x: raw, y } = readBreastCancer()
 const inputs = { raw, standardised: standardised(raw) }
-const SIZES = [30, 128, 64, 1]
-
-/** The stored start: out × in there, in × out here; biases zero. */
-function start(init: Run['init']) {
-  const stored = readFloats('golden', `seed-net-${init}.f64`)
-  let from = 0
-  return SIZES.slice(1).map((O, layer) => {
-    const I = SIZES[layer]
-    const data = new Float64Array(I * O)
-    for (let o = 0; o < O; o++) for (let i = 0; i < I; i++) data[i * O + o] = stored[from + o * I + i]
-    from += I * O
-    return { weights: { data, rows: I, columns: O }, bias: new Float64Array(O) }
-  })
-}
-
 /** How many losses are compared, and to what relative error. */
 function promised(
   { init, input, learningRate }: Run,
@@ -53,7 +38,7 @@ t.test('losses', (t) =>
   onEachBackend(t, async (t, backend) => {
     for (const run of runs) {
       const net = new FNN({ inputs: 30, outputs: 1, task: 'binary', ...backend.options })
-      net.setWeights(start(run.init))
+      net.setWeights(goldenStart(run.init))
       const { losses, relative } = promised(run, backend.dtype)
       const { loss } = await net.fit(inputs[run.input], y, { epochs: losses, learningRate: run.learningRate })
       const name = `${run.init}, ${run.input}, rate ${run.learningRate}, first ${losses}`
@@ -70,7 +55,7 @@ t.test('norms of the first gradient', (t) =>
     for (const run of runs.filter((run) => run.learningRate === 1)) {
       if (backend.dtype === 'float32' && run.input === 'raw') continue
       const net = new FNN({ inputs: 30, outputs: 1, task: 'binary', ...backend.options })
-      net.setWeights(start(run.init))
+      net.setWeights(goldenStart(run.init))
       const { loss, layers } = net.gradients(inputs[run.input], y)
       const norms = layers.flatMap(({ weights, bias }) => [Math.hypot(...weights.data), Math.hypot(...bias!)])
       const theirs = (['W1', 'b1', 'W2', 'b2', 'W3', 'b3'] as const).map((name) => run.gradientNormsAtStep0[name])

@@ -30,9 +30,9 @@ import {
   agree,
   FLOAT64,
   flat,
+  goldenStart,
   onEachBackend,
   readBreastCancer,
-  readFloats,
   standardised,
   type TestBackend,
 } from './truth'
@@ -318,25 +318,10 @@ t.test('bestFraction is where a fine scan finds the lowest objective on the way'
   }),
 )
 
-const SIZES = [30, 128, 64, 1]
-
-/** The asker's start: out × in there, in × out here; biases zero. */
-function askersStart(): Weights {
-  const stored = readFloats('golden', 'seed-net-asker.f64')
-  let from = 0
-  return SIZES.slice(1).map((O, layer) => {
-    const I = SIZES[layer]
-    const data = new Float64Array(I * O)
-    for (let o = 0; o < O; o++) for (let i = 0; i < I; i++) data[i * O + o] = stored[from + o * I + i]
-    from += I * O
-    return { weights: { data, rows: I, columns: O }, bias: new Float64Array(O) }
-  })
-}
-
 t.test("the asker's start, standardised, rate 1: the rise of step 8", async (t) => {
   const cancer = readBreastCancer()
   const net = new FNN({ inputs: 30, outputs: 1, task: 'binary', ...FLOAT64.options })
-  net.setWeights(askersStart())
+  net.setWeights(goldenStart('asker'))
   const { ledger } = await net.fit(standardised(cancer.x), cancer.y, { epochs: 10, learningRate: 1, ledger: 'all' })
   const { change, terms, local } = (ledger ?? [])[8]
   const parts = [change, terms.descent, local?.curvature ?? 0, local?.beyond ?? 0]

@@ -5,9 +5,9 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { type FitOptions, FNN } from 'downhill'
 import fc from 'fast-check'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { duration, isSeen, LineTerminal, ProgressLine, short } from '../dist/train/progress'
-import { onEachBackend } from './truth'
+import { onEachBackend, printed } from './truth'
 
 /** To the end of the line. */
 const CLEAR = `${String.fromCharCode(27)}[K`
@@ -236,15 +236,6 @@ t.test('on a terminal a fit on this thread shows it too, and a failure leaves no
   screen.write(sent)
   t.strictSame(screen.lines, ['a callback failed', ''])
 })
-
-/** What console.log is given while `body` runs. */
-async function printed(t: Test, body: () => unknown): Promise<string[]> {
-  const lines = t.capture(console, 'log')
-  await body()
-  const said = lines().map(({ args }) => args.join(' '))
-  lines.restore()
-  return said
-}
 
 t.test('verbose is what Keras means by it', (t) =>
   onEachBackend(t, async (t, { options }) => {

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import {
   adam,
   constant,
-  DownhillError,
+  type DownhillError,
   dense,
   type Epoch,
   type FitOptions,
@@ -24,21 +24,11 @@ import { encodeCheckpoint, readCheckpoint } from '../dist/save/checkpoint'
 import { decodeTensors, encodeTensors } from '../dist/save/safetensors'
 import { goOn, hashOf, labels, TRAININGS, train, trainTo, x } from './continuation'
 import * as old from './fixtures/checkpoint'
-import { agree, flat, onEachBackend, type TestBackend } from './truth'
+import { agree, errorOf, flat, onEachBackend, type TestBackend } from './truth'
 
 type Options = TestBackend['options']
 
 const pathOf = (t: Test): string => join(t.testdir(), 'run.safetensors')
-
-async function errorOf(promise: PromiseLike<unknown>): Promise<DownhillError> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof DownhillError) return error
-    throw error
-  }
-  throw new Error('nothing was thrown')
-}
 
 const weightsOf = (net: FNN): number[] => flat(net.weights())
 const animals = (options: Options, more: object = {}): FNN => new FNN({ hidden: [5], seed: 4, ...options, ...more })

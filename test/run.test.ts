@@ -10,7 +10,6 @@ import { join } from 'node:path'
 import {
   adam,
   constant,
-  DownhillError,
   dense,
   dropout,
   type Epoch,
@@ -20,8 +19,8 @@ import {
   type Moment,
   sgd,
 } from 'downhill'
-import t, { type Test } from 'tap'
-import { flat, onEachBackend, type TestBackend } from './truth'
+import t from 'tap'
+import { errorOf, flat, onEachBackend, printed, type TestBackend } from './truth'
 
 type Options = TestBackend['options']
 
@@ -72,16 +71,6 @@ async function epochsOf(run: AsyncIterable<Epoch>): Promise<number[]> {
 }
 
 const countTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1)
-
-async function errorOf(promise: PromiseLike<unknown>): Promise<DownhillError> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof DownhillError) return error
-    throw error
-  }
-  throw new Error('nothing was thrown')
-}
 
 // ---------------------------------------------------------------------------------------------------- listening
 
@@ -427,15 +416,6 @@ t.test('a history becomes JSON and back', (t) =>
     t.ok(seconds > 0)
   }),
 )
-
-/** What console.log is given while `body` runs. */
-async function printed(t: Test, body: () => unknown): Promise<string[]> {
-  const lines = t.capture(console, 'log')
-  await body()
-  const said = lines().map(({ args }) => args.join(' '))
-  lines.restore()
-  return said
-}
 
 t.test('dispLoss prints a line every n epochs and at the last; plot draws', (t) =>
   onEachBackend(t, async (t, { options }) => {

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { backendInfo } from 'downhill'
+import { backendInfo, DownhillError } from 'downhill'
 import type { Test } from 'tap'
 
 /** Where every test body runs. `options` goes into the constructor. */
@@ -114,6 +114,20 @@ export function readFloats(...path: string[]): Float64Array {
   return Float64Array.from({ length: bytes.length / 8 }, (_, i) => bytes.readDoubleLE(8 * i))
 }
 
+/** The layers of the question's network, 30 → 128 → 64 → 1, at a stored start: out × in there, in × out here; biases zero. */
+export function goldenStart(init: string): { weights: Matrix; bias: Float64Array }[] {
+  const stored = readFloats('golden', `seed-net-${init}.f64`)
+  const sizes = [30, 128, 64, 1]
+  let from = 0
+  return sizes.slice(1).map((O, layer) => {
+    const I = sizes[layer]
+    const data = new Float64Array(I * O)
+    for (let o = 0; o < O; o++) for (let i = 0; i < I; i++) data[i * O + o] = stored[from + o * I + i]
+    from += I * O
+    return { weights: { data, rows: I, columns: O }, bias: new Float64Array(O) }
+  })
+}
+
 /** data/breast-cancer.csv: 569 rows of 30 numbers, and whether each is benign, 0 or 1. */
 export function readBreastCancer(): { x: Matrix; y: Float64Array } {
   const lines = readFileSync(join(__dirname, '..', 'data', 'breast-cancer.csv'), 'utf8')
@@ -135,4 +149,24 @@ export function standardised({ data, rows, columns }: Matrix): Matrix {
     for (let i = 0; i < rows; i++) out[i * columns + j] = (data[i * columns + j] - mean) / Math.sqrt(variance)
   }
   return { data: out, rows, columns }
+}
+
+/** What console.log is given while `body` runs. */
+export async function printed(t: Test, body: () => unknown): Promise<string[]> {
+  const lines = t.capture(console, 'log')
+  await body()
+  const said = lines().map(({ args }) => args.join(' '))
+  lines.restore()
+  return said
+}
+
+/** The error of ours that a call rejects with. */
+export async function errorOf(promise: PromiseLike<unknown>): Promise<DownhillError> {
+  try {
+    await promise
+  } catch (error) {
+    if (error instanceof DownhillError) return error
+    throw error
+  }
+  throw new Error('nothing was thrown')
 }

@@ -4,7 +4,7 @@
 import type { Targets } from '../data/targets'
 import { score } from '../score'
 import { apart, type Check, ofLabels, onTasks, relabelled, reversed, sum, twice } from './check'
-import { finite, insist, plain, refuses, rowsOf, same, sameModel } from './trial'
+import { finite, insist, plain, refuses, rowsOf, same, sameModel, type Trial } from './trial'
 
 export const FORMS: readonly Check[] = [
   {
@@ -263,29 +263,23 @@ export const WEIGHTS: readonly Check[] = [
   },
 ]
 
+/** On the first rows alone, which need not be of every class. */
+function trains(trial: Trial, rows: number, what: string): void {
+  const data = { x: trial.x.slice(0, rows), y: trial.y.slice(0, rows) }
+  finite(trial.fitted(data, {}, trial.classes ? { classes: trial.classes } : {}).predict(trial.x), what)
+}
+
 export const SHAPES: readonly Check[] = [
   {
     name: 'one-sample',
     says: 'one row trains',
     applies: ({ needsTwoRows }) => !needsTwoRows,
-    run(trial) {
-      const data = { x: trial.x.slice(0, 1), y: trial.y.slice(0, 1) }
-      finite(
-        trial.fitted(data, {}, trial.classes ? { classes: trial.classes } : {}).predict(trial.x),
-        'a fit of one row',
-      )
-    },
+    run: (trial) => trains(trial, 1, 'a fit of one row'),
   },
   {
     name: 'two-rows',
     says: 'two rows train',
-    run(trial) {
-      const data = { x: trial.x.slice(0, 2), y: trial.y.slice(0, 2) }
-      finite(
-        trial.fitted(data, {}, trial.classes ? { classes: trial.classes } : {}).predict(trial.x),
-        'a fit of two rows',
-      )
-    },
+    run: (trial) => trains(trial, 2, 'a fit of two rows'),
   },
   {
     name: 'one-feature',

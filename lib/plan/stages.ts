@@ -124,6 +124,25 @@ const through = ({ x, width, isKept }: Input): Emitted => ({
   backTangent: (_, { Rdy }) => Rdy,
 })
 
+/** The ways from what was normalised to y, by rows or columns, with a Jacobian that is its own transpose. */
+function normalized(by: 'Rows' | 'Columns', y: number, s: number, O: number): Emitted {
+  const jacobian = (on: Emitter, v: number, product: number): number => {
+    on.emit({ op: `normalize${by}Grad`, y, s, dy: v, dx: product, O })
+    return product
+  }
+  return {
+    y,
+    width: O,
+    keepsOutput: true,
+    back: (back, dy) => jacobian(back, dy, back.keepsDeltas ? back.allocate(O) : dy),
+    tangent: (along, Rx) => (Rx < 0 ? -1 : jacobian(along, Rx, along.allocate(O))),
+    backTangent(back, { Rx, dy, Rdy }) {
+      back.emit({ op: `normalize${by}GradTangent`, y, s, Rx, dy, Rdy, Rdx: Rdy, O })
+      return Rdy
+    },
+  }
+}
+
 const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>> } = {
   affine({ inputs: I, outputs: O }, { x }, { value, gradient, tangent, curvature }, to) {
     const { W, b } = value
@@ -280,21 +299,7 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
   normalizeRows({ epsilon }, { x, width: O }, _, to) {
     const [y, s] = [to.allocate(O), to.allocate(1)]
     to.emit({ op: 'normalizeRows', x, y, s, O, epsilon })
-    const jacobian = (on: Emitter, v: number, product: number): number => {
-      on.emit({ op: 'normalizeRowsGrad', y, s, dy: v, dx: product, O })
-      return product
-    }
-    return {
-      y,
-      width: O,
-      keepsOutput: true,
-      back: (back, dy) => jacobian(back, dy, back.keepsDeltas ? back.allocate(O) : dy),
-      tangent: (along, Rx) => (Rx < 0 ? -1 : jacobian(along, Rx, along.allocate(O))),
-      backTangent(back, { Rx, dy, Rdy }) {
-        back.emit({ op: 'normalizeRowsGradTangent', y, s, Rx, dy, Rdy, Rdx: Rdy, O })
-        return Rdy
-      },
-    }
+    return normalized('Rows', y, s, O)
   },
 
   // By the batch it is as normalizeRows, down the columns; by running statistics it is linear.
@@ -331,21 +336,7 @@ const STAGES: { readonly [K in Stage['kind']]: Emit<Extract<Stage, { kind: K }>>
       to.emitAfterwards({ op: 'track', x: batchMean, to: mean, n: O, rate: momentum })
       to.emitAfterwards({ op: 'track', x: batchVariance, to: variance, n: O, rate: momentum })
     }
-    const jacobian = (on: Emitter, v: number, product: number): number => {
-      on.emit({ op: 'normalizeColumnsGrad', y, s, dy: v, dx: product, O })
-      return product
-    }
-    return {
-      y,
-      width: O,
-      keepsOutput: true,
-      back: (back, dy) => jacobian(back, dy, back.keepsDeltas ? back.allocate(O) : dy),
-      tangent: (along, Rx) => (Rx < 0 ? -1 : jacobian(along, Rx, along.allocate(O))),
-      backTangent(back, { Rx, dy, Rdy }) {
-        back.emit({ op: 'normalizeColumnsGradTangent', y, s, Rx, dy, Rdy, Rdx: Rdy, O })
-        return Rdy
-      },
-    }
+    return normalized('Columns', y, s, O)
   },
 
   // The first of a model: nobody wants its dx, and there is no Rx.
