@@ -95,13 +95,16 @@ export function prepare(
   const carried = keepsState && !resumed ? carriedFor(state, settings.optimizer, settings.ema) : null
   const snapshot = resumed?.run.snapshot ?? null
   const vectors = snapshot?.state ?? carried?.state
-  if (resumed && vectors?.length !== engine.plan.state.length) {
+  const { parameters: block, state: range } = engine.plan
+  const isStrange = vectors?.length !== range.length || (snapshot?.weights ?? block).length !== block.length
+  if (resumed && isStrange) {
     engine.close()
     throw strangeState(resumed.path)
   }
   if (vectors) engine.write(engine.plan.state, vectors)
   if (resumed) {
-    network.parameters = writeParameters(resumed.parameters, network.parameters, network.layout, dtype)
+    const { weights } = resumed.run.snapshot
+    network.parameters = weights ?? writeParameters(resumed.parameters, network.parameters, network.layout, dtype)
     recorder.resume(resumed.run.snapshot)
   }
   if (isSearch) engine.write(engine.plan.parameters, network.parameters)

@@ -2,6 +2,7 @@
  * Averaged weights: the average by its definition, from the weights that a run without it goes through; what is judged by
  * it and what is left behind; the same bits however a run is cut.
  */
+import { join } from 'node:path'
 import { adam, dense, type FitOptions, FNN } from 'downhill'
 import t from 'tap'
 import { agree, flat, onEachBackend, type TestBackend } from './truth'
@@ -52,6 +53,26 @@ t.test('partialFit goes on from the weights themselves', (t) =>
     set.setWeights(set.weights())
     await set.partialFit(x, y, { ...OPTIONS, epochs: 1, ema: 0.7 })
     t.notSame(flat(set.weights()), flat(whole.weights()))
+  }),
+)
+
+t.test('a checkpoint is the model with the average, and goes on from the weights', (t) =>
+  onEachBackend(t, async (t, backend) => {
+    const path = join(t.testdir(), 'run.safetensors')
+    const fit = { ...OPTIONS, ema: 0.7, checkpoint: path }
+    const load = () => FNN.load(path, { backend: backend.options.backend })
+    const stop = { onEpochEnd: (moment: { epoch: number; stop(): void }) => void (moment.epoch === 4 && moment.stop()) }
+    const [whole, part] = [make(backend), make(backend)]
+    await whole.fit(x, y, { ...OPTIONS, ema: 0.7 })
+    await part.fit(x, y, { ...fit, callbacks: stop })
+    const loaded = await load()
+    t.same(loaded.predict(x), part.predict(x), 'in mid-run, as the model that was stopped there')
+    await loaded.fit(x, y, { ...fit, resume: true })
+    t.same(flat(loaded.weights()), flat(whole.weights()), 'the same bits')
+    t.same(flat((await load()).weights()), flat(whole.weights()), 'and at the end')
+    // Trained on without its run, it goes as the model itself.
+    const again = await load()
+    t.same(again.fitSync(x, y, OPTIONS).loss, whole.fitSync(x, y, OPTIONS).loss)
   }),
 )
 

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import {
   adam,
   constant,
+  cosine,
   type DownhillError,
   dense,
   type Epoch,
@@ -84,8 +85,13 @@ t.test('where nobody looks, and slices are submitted ahead, it is the same', (t)
 t.test('every part of a checkpoint is needed', (t) =>
   onEachBackend(t, async (t, { options }) => {
     const path = pathOf(t)
-    const spoilt = async (name: string, step: number, spoil: (run: Spoilable) => void): Promise<void> => {
-      const training = Object.values(TRAININGS)[0]
+    const [first, , , , averaged] = Object.values(TRAININGS)
+    const spoilt = async (
+      name: string,
+      step: number,
+      spoil: (run: Spoilable) => void,
+      training = first,
+    ): Promise<void> => {
       await trainTo(step, path, training, options)
       rewrite(path, spoil)
       t.not(hashOf(await goOn(path, training, options)), hashOf(await train(training, options)), name)
@@ -97,6 +103,7 @@ t.test('every part of a checkpoint is needed', (t) =>
     await spoilt('the count of steps', 8, ({ snapshot }) => (snapshot.firstStep += 1))
     await spoilt('the count of epochs', 8, ({ snapshot }) => (snapshot.firstEpoch += 1))
     await spoilt('the best weights', 100, ({ tensors }) => tensors.get('run.best')?.data.fill(0))
+    await spoilt('the weights', 8, ({ tensors }) => tensors.get('run.weights')?.data.fill(0), averaged)
   }),
 )
 
@@ -145,6 +152,23 @@ t.test('more epochs, and more patience, may be asked for than before', (t) =>
     t.strictSame([...patient.loss], [...straight.loss])
     t.equal(patient.stopReason, straight.stopReason)
   }),
+)
+
+t.test(
+  'for more epochs, a schedule without a length is that of the longer run from there on; one with a length stays',
+  (t) =>
+    onEachBackend(t, async (t, { options }) => {
+      const path = pathOf(t)
+      for (const length of [undefined, 6]) {
+        const learningRate = cosine({ rate: 0.1, ...(length && { length }) })
+        const rates = (epochs: number, more: FitOptions = {}): number[] => [
+          ...animals(options).fitSync(x, labels, { epochs, batchSize: 30, learningRate, ...more }).learningRate,
+        ]
+        const [short, long] = [rates(4, { checkpoint: path }), rates(8)]
+        t.strictSame(rates(8, { resume: path }), [...short, ...long.slice(4)])
+        t.equal(short[3] === long[3], length !== undefined)
+      }
+    }),
 )
 
 t.test('a run that goes on shows all its epochs, and counts the time of all', (t) =>

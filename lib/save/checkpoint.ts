@@ -99,7 +99,8 @@ function parse(text: string, tensors: Contents['tensors']): SavedRun | null {
     const restored = (stored: unknown): Epoch[] =>
       restoreEpochs(format === 1 ? seriesOfVersion1(stored, tensors) : stored, tensors)
     const value = lower(rest, tensors) as Record<string, unknown>
-    const whole = { ...value, epochs: restored(epochs), earlier: restored(earlier) }
+    // Once a model was written with the weights that are trained, whatever it was judged by.
+    const whole = { weights: null, ...value, epochs: restored(epochs), earlier: restored(earlier) }
     return isSnapshot(whole) ? { snapshot: whole, fit, data } : null
   } catch {
     return null
@@ -108,14 +109,14 @@ function parse(text: string, tensors: Contents['tensors']): SavedRun | null {
 
 /** Types looked at; whether sizes fit the model is seen where they meet it. */
 function isSnapshot(value: Record<string, unknown>): value is Record<string, unknown> & RunState {
-  const { open, state, best, start } = value
+  const { open, state, weights, best, start } = value
   const counts = [value.steps, value.firstStep, value.firstEpoch, value.since, isRecord(open) ? open.rows : null]
   const numbers = [value.loss, value.learningRate ?? 0, value.seconds, ...Object.values(isRecord(open) ? open : {})]
   return (
     counts.every((count) => Number.isSafeInteger(count) && (count as number) >= 0) &&
     numbers.every((number) => typeof number === 'number') &&
     isFloats(state) &&
-    (best === null || isFloats(best)) &&
+    [weights, best].every((floats) => floats === null || isFloats(floats)) &&
     (start === null || isRecord(start))
   )
 }
@@ -295,7 +296,8 @@ export class CheckpointFile implements Keeper {
   }
 
   write(snapshot: Snapshot): void {
-    if (![snapshot.parameters, snapshot.state].every((block) => block.every(Number.isFinite))) {
+    const { parameters, weights, state } = snapshot
+    if (![parameters, weights ?? [], state].every((block) => block.every(Number.isFinite))) {
       const where = `after step ${snapshot.steps}, where the optimizer's state is not finite`
       process.emitWarning(`No checkpoint was written to ${this.#path} ${where}.`)
       return

@@ -47,7 +47,7 @@ export function readResume(value: unknown): string | boolean {
   throw expected('a path or true', 'resume', value)
 }
 
-/** A run between two steps, all but the weights. */
+/** A run between two steps, all but the model's weights. */
 export interface RunState {
   /** Epochs ended. */
   readonly epochs: readonly Epoch[]
@@ -66,6 +66,8 @@ export interface RunState {
   readonly learningRate: number | null
   /** Of the optimizer. */
   readonly state: Floats
+  /** Those that are trained, where the model's are their average; else null. */
+  readonly weights: Floats | null
   /** Weights of the best epoch, where they are kept. */
   readonly best: Floats | null
   readonly start: Start | null
@@ -74,6 +76,7 @@ export interface RunState {
 }
 
 export interface Snapshot extends RunState {
+  /** What the run would leave in the model if it ended here. */
   readonly parameters: Floats
 }
 

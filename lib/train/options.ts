@@ -94,8 +94,9 @@ export interface FitOptions<X = Inputs, Y = Targets> {
   /** A file to go on from, written every epoch, or as { path, everyEpochs, everyMinutes } says, and at the end. @default none */
   checkpoint?: string | CheckpointOptions
   /**
-   * Goes on bit for bit from a checkpoint of the same model, data and options; more epochs may be asked for. A path, or
-   * true: from the file that the model was loaded from, else from that of `checkpoint`, if it is there. @default false
+   * Goes on bit for bit from a checkpoint of the same model, data and options; more epochs may be asked for, over which a
+   * schedule without a length stretches. A path, or true: from the file that the model was loaded from, else from that of
+   * `checkpoint`, if it is there. @default false
    */
   resume?: string | boolean
   /** One or several of objects with onTrainBegin, onEpochBegin, onBatchEnd, onEpochEnd, onTrainEnd. @default none */

@@ -354,7 +354,11 @@ interface UnitOption {
   per?: 'epoch' | 'step'
 }
 interface LengthOption {
-  /** In the schedule's unit; a positive integer. The rate stays where it ended. @default the whole run */
+  /**
+   * In the schedule's unit; a positive integer. The rate stays where it ended. @default the whole run: of the epochs that
+   * this fit asks for, and of those before whose state it goes on with. A run that is resumed for more epochs than it was
+   * begun with so follows a longer schedule from there on; one with a length keeps it.
+   */
   length?: number
 }
 
