@@ -218,7 +218,8 @@ t.test('who reads in the middle of a run sees whole steps', (t) =>
     const target = [Array<number>(units).fill(0)]
     const run = net.fit([1], target, { epochs: 100_000_000, learningRate: 1e-3 })
     const seen = new Set<number>()
-    for (let look = 0; look < 60; look++) {
+    // Sixty looks, and as many more as a busy machine takes to make a step between two.
+    for (let look = 0; look < 60 || (seen.size < 2 && look < 10_000); look++) {
       const w = weightsOf(net)
       const predicted = (net.predict([1]) as { data: ArrayLike<number> }).data
       const loss = net.loss([1], target)
@@ -610,7 +611,8 @@ function runScript(options: Options, source: string): { status: number | null; o
 }
 
 t.test('a process lives while something trains, and no longer', (t) =>
-  onEachBackend(t, (t, { options }) => {
+  onEachBackend(t, (t, { options, dtype }) => {
+    if (dtype === 'float64') return void t.pass('threads know no type: as in float32')
     const scripts: readonly [name: string, source: string, out: string, status: number][] = [
       ['nobody awaits', `train(30).then(({ epochs }) => console.log(epochs))`, '30\n', 0],
       ['nobody even listens', `train(30)`, '', 0],

@@ -99,9 +99,9 @@ t.test('every task learns, and answers in the caller’s terms', async (t) => {
     for (const { name, options, y, says, probabilities } of CASES) {
       const net = new FNN({ ...(options.layers ? {} : { hidden: [16] }), seed: 1, ...backend, ...options })
       const history = net.fitSync(x, y, {
-        epochs: 200,
+        epochs: 120,
         optimizer: 'adam',
-        learningRate: 0.02,
+        learningRate: 0.04,
         batchSize: 32,
         validation: 0.2,
       })
