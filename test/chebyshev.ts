@@ -12,11 +12,17 @@ export interface Edge {
   readonly rises: number
 }
 
+/** Of the long form, `npm run doctor:edge`. */
 const STEPS = 40_000
 /** Points in the second half at which the sharpness is taken. */
 const SAMPLES = 40
 
-export async function edgeOfStability(degree: number, learningRate: number, seed: number): Promise<Edge> {
+export async function edgeOfStability(
+  degree: number,
+  learningRate: number,
+  seed: number,
+  steps = STEPS,
+): Promise<Edge> {
   const x = Array.from({ length: 20 }, (_, i) => -1 + (2 * i) / 19)
   const y = x.map((v) => Math.cos(degree * Math.acos(v)))
   // Xavier normal of gains 1.9 and 1.
@@ -33,11 +39,11 @@ export async function edgeOfStability(degree: number, learningRate: number, seed
     dtype: 'float64',
     backend: 'typescript',
   })
-  const half = await net.partialFit(x, y, { epochs: STEPS / 2, learningRate })
+  const half = await net.partialFit(x, y, { epochs: steps / 2, learningRate })
   const losses = [...half.loss]
   let sum = 0
   for (let i = 0; i < SAMPLES; i++) {
-    const { loss } = await net.partialFit(x, y, { epochs: STEPS / 2 / SAMPLES, learningRate })
+    const { loss } = await net.partialFit(x, y, { epochs: steps / 2 / SAMPLES, learningRate })
     losses.push(...loss)
     sum += (await net.sharpness(x, y, { k: 1 })).values[0]
   }

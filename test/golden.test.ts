@@ -22,6 +22,7 @@ interface Run {
 const runs = readJson<{ runs: Run[] }>('golden', 'seed-net.json').runs.filter((run) => !run.missingAxisBug)
 const { x: raw, y } = readBreastCancer()
 const inputs = { raw, standardised: standardised(raw) }
+
 /** How many losses are compared, and to what relative error. */
 function promised(
   { init, input, learningRate }: Run,

@@ -327,8 +327,8 @@ t.test('nothing of the model changes, and every optimizer of a form has a limit'
 })
 
 t.test('the edge of stability: sharpness settles at 2/η, and the loss rises again and again and falls', async (t) => {
-  const { product, first, last, rises } = await edgeOfStability(4, 0.4, 1)
+  const { product, first, last, rises } = await edgeOfStability(4, 0.4, 1, 16_000)
   t.ok(Math.abs(product - 1) < 0.1, `mean sharpness over the second half times η/2: ${product}`)
   t.ok(last < 0.01 * first, `${first} falls to ${last}`)
-  t.ok(rises > 1000, `${rises} rises`)
+  t.ok(rises > 500, `${rises} rises`)
 })
