@@ -291,22 +291,21 @@ export class Expectation {
       .filter(({ at }) => at >= 0)
     const doubles = new Float64Array(arena)
     this.#exact = run(doubles)
-    this.#flushed = hasTiny(doubles) ? run(doubles.map(flush)) : this.#exact
+    this.#flushed = hasTiny(doubles) ? run(mapped(doubles, flush)) : this.#exact
     // What is subtracted from a weight is added to its absolute value.
     const rates = steps.learningRate.map((rate) => -rate)
-    const absolute = bound.magnitude === 'terms' ? run(doubles.map(Math.abs), table.x, rates) : null
+    const absolute = bound.magnitude === 'terms' ? run(mapped(doubles, Math.abs), table.x, rates) : null
     const made = absolute?.arena ?? doubles
     const k = bound.roundings(operands, steps.batch, instruction.row)
     const gamma = (k * UNIT) / (1 - k * UNIT)
     this.#roundings = k
     this.#sums = (absolute?.report.sums ?? new Float64Array(0)).map((sum) => gamma * sum + FLUSHED)
     this.#allowed = new Float64Array(plan.length)
+    const magnitudeOf = MAGNITUDES[bound.magnitude]
+    const exact = this.#exact.arena
     for (const { at, length } of this.#written)
       for (let i = at; i < at + length; i++) {
-        const magnitude = Math.max(
-          MAGNITUDES[bound.magnitude](operands, i, made, steps.batch),
-          Math.abs(this.#exact.arena[i]),
-        )
+        const magnitude = Math.max(magnitudeOf(operands, i, made, steps.batch), Math.abs(exact[i]))
         this.#allowed[i] = gamma * magnitude + FLUSHED
       }
   }
@@ -373,6 +372,13 @@ function reportFault(ours: Report, exact: Report): string {
 
 function flush(v: number): number {
   return Math.abs(v) < TINY ? 0 : v
+}
+
+/** As `map` of arrays that are long. */
+function mapped(values: Float64Array, of: (v: number) => number): Float64Array {
+  const result = new Float64Array(values.length)
+  for (let i = 0; i < values.length; i++) result[i] = of(values[i])
+  return result
 }
 
 /** Whether a flush would change anything. */
