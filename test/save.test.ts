@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { DownhillError, dense, dropout, FNN, huber } from 'downhill'
 import t from 'tap'
 import { decodeModel } from '../dist/save/model'
-import { decodeTensors } from '../dist/save/safetensors'
+import { decodeTensors, encodeTensors } from '../dist/save/safetensors'
 import { onEachBackend } from './truth'
 
 const folder = t.testdir()
@@ -130,4 +130,17 @@ t.test('what cannot be loaded or saved', async (t) => {
   await t.rejects(new FNN({ inputs: 1, outputs: 1, task: 'binary' }).save(join(folder, 'no', 'x')), code('ERR_FILE'))
   writeFileSync(join(folder, 'empty'), '')
   await t.rejects(FNN.load(join(folder, 'empty')), code('ERR_FILE'))
+})
+
+t.test('what a file cannot hold is said as it is', async (t) => {
+  const one = { shape: [1], data: new Float64Array(1) }
+  const tensors = new Map(Array.from({ length: 4097 }, (_, i) => [`${i}`, one]))
+  t.throws(() => encodeTensors({ tensors, metadata: {} }), {
+    code: 'ERR_FILE',
+    message: 'Expected at most 4096 tensors in a file but there are 4097.',
+  })
+  t.throws(() => encodeTensors({ tensors: new Map(), metadata: { long: 'x'.repeat(1 << 20) } }), {
+    code: 'ERR_FILE',
+    message: /^Expected at most 1048576 bytes in the header of a file but there are \d+\.$/,
+  })
 })

@@ -74,11 +74,11 @@ function* encode({ tensors, metadata }: Contents): Generator<void, Buffer[]> {
   const padded = text + ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8)
   const sum = yield* checksum(Buffer.from(padded), pieces)
   const json = Buffer.from(padded.replace(BLANK, sum))
-  if (json.length > MOST_HEADER_BYTES || tensors.size > MOST_TENSORS)
-    throw new DownhillError(
-      'ERR_FILE',
-      `Expected at most ${MOST_TENSORS} tensors in a file but there are ${tensors.size}.`,
-    )
+  for (const [what, count, most] of [
+    ['tensors in a file', tensors.size, MOST_TENSORS],
+    ['bytes in the header of a file', json.length, MOST_HEADER_BYTES],
+  ] as const)
+    if (count > most) throw new DownhillError('ERR_FILE', `Expected at most ${most} ${what} but there are ${count}.`)
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(json.length))
   return [length, json, ...pieces]
