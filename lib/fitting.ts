@@ -148,8 +148,7 @@ export function prepare(
     firstEpoch: snapshot?.firstEpoch ?? state.epochs,
   }
   const watches: Watch[] = []
-  if (!carried && !isSearch)
-    watches.push(startWatch({ engine, network, batch, settings, drawnBy: state.drawnBy, recorder }))
+  if (!carried && !isSearch) watches.push(startWatch({ engine, network, batch, settings, origin: state, recorder }))
   if (settings.ledger) watches.push(ledgerWatch({ ...source, network, engine, table, recorder }))
   const job: Job = {
     ...source,
@@ -164,7 +163,9 @@ export function prepare(
     layers: {
       read: () => readParameters(network.parameters, network.layout),
       write: (layers) => {
-        network.parameters = writeParameters(layers, network.parameters, network.layout, dtype)
+        state.given = writeParameters(layers, network.parameters, network.layout, dtype)
+        state.drawnBy = null
+        network.parameters = state.given
       },
     },
     line,
@@ -270,7 +271,10 @@ export function conclude(state: State, prepared: Prepared, { status, reason, isA
 export function release(state: State, { engine, judge, data, job, recorder }: Prepared): void {
   job.line?.end()
   state.epochs = job.firstEpoch + recorder.epochs.length
-  if (recorder.steps > 0) state.drawnBy = null
+  if (recorder.steps > 0) {
+    state.drawnBy = null
+    state.given = null
+  }
   for (const watch of job.watches) watch.close?.()
   // A ledger is looked closer at on the data; they go when it goes.
   for (const bound of data) if (bound !== job.data || !job.settings.ledger) bound.release()

@@ -87,7 +87,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const { seed, inputs } = config
     this.seed = seed
     this.#options = { ...options } as ModelOptions
-    this.#state = { seed, config, built: null, carried: null, drawnBy: seed, epochs: 0, loadedFrom: null }
+    this.#state = { seed, config, built: null, carried: null, drawnBy: seed, given: null, epochs: 0, loadedFrom: null }
     const task = taskOfOptions(config)
     const width = outputsAsked(config)
     if (inputs !== null && width !== null && task !== null) {
@@ -209,7 +209,8 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
   setWeights(layers: readonly unknown[]): void {
     this.#refuseBusy('setWeights')
     const { network } = this.#requireBuilt('setWeights')
-    network.parameters = writeParameters(layers, network.parameters, network.layout, this.#state.config.dtype)
+    this.#state.given = writeParameters(layers, network.parameters, network.layout, this.#state.config.dtype)
+    network.parameters = this.#state.given
     this.#state.drawnBy = null
     this.#state.loadedFrom = null
     if (this.#state.carried) this.#state.carried = { ...this.#state.carried, weights: null }
@@ -281,6 +282,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     this.#refuseBusy('reset')
     checkNumber(seed, RANGES.seed, 'seed')
     this.#state.carried = null
+    this.#state.given = null
     this.#state.loadedFrom = null
     this.#state.epochs = 0
     this.#state.built?.network.draw(seed, this.#state.config.initScale)
@@ -330,7 +332,8 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
     const { model, parameters } = decodeModel(contents, path)
     const net = new FNN({ ...model.options, ...options })
     const { network } = net.#requireBuilt('load')
-    network.parameters = writeParameters(parameters, network.parameters, network.layout, net.#state.config.dtype)
+    net.#state.given = writeParameters(parameters, network.parameters, network.layout, net.#state.config.dtype)
+    network.parameters = net.#state.given
     net.#state.epochs = model.epochs
     net.#state.drawnBy = null
     if (decodeRun(contents, path)) net.#state.loadedFrom = resolve(path)

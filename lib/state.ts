@@ -48,6 +48,8 @@ export interface State {
   carried: Carried | null
   /** Draws the weights as they are; null once they were set or trained. */
   drawnBy: number | null
+  /** The parameters as they were set, as long as nothing has trained them; nobody writes to it. */
+  given: Floats | null
   /** Epochs trained since the last reset, so that no two share an order of rows or a mask. */
   epochs: number
   /** The checkpoint that the model as it is came from. */

@@ -7,7 +7,7 @@ import { DownhillError, describe } from './errors'
 import type { TensorName } from './layers'
 import { tensorIn } from './network'
 import { type Layout, type PlacedLayer, parameterised, type Tensor } from './plan/layout'
-import type { Dtype, Floats } from './plan/plan'
+import type { Dtype, Floats, Range } from './plan/plan'
 
 /**
  * Parameters or gradients of a layer. Weights of a dense layer are inputs × units; of another layer they are what
@@ -26,14 +26,24 @@ const named = ({ tensors }: PlacedLayer, name: TensorName): Tensor | null =>
 
 /** A copy of a block laid out as the parameters are, or of its beginning, as a gradient is. */
 export function readParameters(block: Floats, layout: Layout): LayerParameters[] {
+  return parametersBy(({ at, length }) => block.slice(at, at + length), layout, block.length)
+}
+
+/** The same of an engine's memory, copied once. @param read copies a range @param end of what is read */
+export function parametersBy(
+  read: (range: Range) => Floats,
+  layout: Layout,
+  end = layout.parameters.length,
+): LayerParameters[] {
+  const copy = ({ at, spec }: Tensor): Floats => read({ at, length: spec.rows * spec.columns })
   return parameterised(layout).map((layer) => {
     const [weights, bias] = [named(layer, 'weights') as Tensor, named(layer, 'bias')]
     const { rows, columns } = weights.spec
-    const kept = layer.tensors.filter(({ spec, at }) => spec.role === 'kept' && at < block.length)
+    const kept = layer.tensors.filter(({ spec, at }) => spec.role === 'kept' && at < end)
     return {
-      weights: { data: tensorIn(block, weights).slice(), rows, columns },
-      bias: bias && tensorIn(block, bias).slice(),
-      ...Object.fromEntries(kept.map((tensor) => [tensor.spec.name, tensorIn(block, tensor).slice()])),
+      weights: { data: copy(weights), rows, columns },
+      bias: bias && copy(bias),
+      ...Object.fromEntries(kept.map((tensor) => [tensor.spec.name, copy(tensor)])),
     }
   })
 }

@@ -566,8 +566,9 @@ t.test('callbacks hear five moments, in order, and may read and change the run a
       },
       onTrainEnd: (moment: Moment) => moment.setWeights([{ weights: [[9]] }]),
     }
-    const { status, loss } = await net.fit([1], [0], { epochs: 99, callbacks: change })
+    const { status, loss, start } = await net.fit([1], [0], { epochs: 99, callbacks: change })
     t.equal(status, 'stopped')
+    t.strictSame([start?.seed, ...(start?.weights?.[0].weights.data ?? [])], [null, 4], 'where the first step began')
     t.strictSame([...loss], [16, 16, 4, 49])
     t.strictSame(seen, [4, 4, 16, 2, 2, 16, 2, 2, 4, 7, 7, 49])
     t.strictSame(weightsOf(net), [9])

@@ -13,7 +13,7 @@ import type { Recorder } from '../train/history'
 import type { Watch } from '../train/job'
 import type { FitSettings } from '../train/options'
 import type { LayerStart, Start } from '../train/start'
-import { readParameters } from '../weights'
+import { parametersBy } from '../weights'
 import { activationOf, readActivity } from './activity'
 
 /** Values of units that are read: 170 rows of 192 units. */
@@ -21,8 +21,16 @@ const MOST_VALUES = 1 << 15
 /** Of a unit that fires on one row in ten, 64 rows miss it once in a thousand times. */
 const LEAST_ROWS = 64
 /** Entries of a tensor that are read, in blocks spread evenly over it. */
-const MOST_ENTRIES = 1 << 14
+const MOST_ENTRIES = 1 << 13
 const BLOCK = 1 << 10
+
+/** Where the weights come from; looked at before the first step, for a callback may have set them. */
+interface Origin {
+  /** The seed that drew them; null where they were set or trained. */
+  readonly drawnBy: number | null
+  /** The parameters, where they were set and are to be had without a copy. */
+  readonly given: Floats | null
+}
 
 /** A run that begins from an empty optimizer state. */
 interface Beginning {
@@ -31,24 +39,30 @@ interface Beginning {
   /** Rows of the first batch. */
   readonly batch: number
   readonly settings: Pick<FitSettings, 'optimizer' | 'clipNorm'>
-  /** The seed that drew the weights; null where they were set or trained. */
-  readonly drawnBy: number | null
+  readonly origin: Origin
   readonly recorder: Recorder
 }
 
 /** Records the start of a run. */
 export function startWatch(beginning: Beginning): Watch {
-  const { engine, network, drawnBy, recorder } = beginning
+  const { engine, network, origin, recorder } = beginning
+  let seed: Start['seed'] = null
   let weights: Start['weights'] = null
   return {
     next: (from) => (from === 0 ? 0 : Number.POSITIVE_INFINITY),
     before() {
-      if (drawnBy === null) weights = readParameters(engine.read(engine.plan.parameters), network.layout)
+      const { drawnBy, given } = origin
+      seed = drawnBy
+      if (drawnBy === null)
+        weights = parametersBy(
+          ({ at, length }) => given?.subarray(at, at + length) ?? engine.read({ at, length }),
+          network.layout,
+        )
       return undefined
     },
     after(_, report, learningRate) {
       if (report.loss.length > 0)
-        recorder.start = { seed: drawnBy, weights, ...measureStart({ ...beginning, report, learningRate }) }
+        recorder.start = { seed, weights, ...measureStart({ ...beginning, report, learningRate }) }
       return undefined
     },
   }
