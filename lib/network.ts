@@ -96,7 +96,7 @@ export class Network {
 
   /** Draws the parameters afresh. */
   draw(seed: number, initScale: number): void {
-    drawParameters(this.model, this.layout, seed, initScale, (at, values) =>
+    drawParameters(this.model, this.layout, seed, initScale, this.dtype, (at, values) =>
       this.#engine.write({ at, length: values.length }, values),
     )
   }

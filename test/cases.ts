@@ -447,7 +447,7 @@ export function scatter(n: number, seed: number, part: number, size = 1): Float3
 export function startOf({ model, seed }: Case): Float32Array {
   const layout = layOut(model)
   const parameters = new Float32Array(layout.parameters.length)
-  drawParameters(model, layout, seed, 1, (at, values) => parameters.set(values, at))
+  drawParameters(model, layout, seed, 1, 'float64', (at, values) => parameters.set(values, at))
   return parameters
 }
 

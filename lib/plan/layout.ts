@@ -10,7 +10,7 @@ import { drawTensor, type InitializerSpec } from '../initializers'
 import { type LayerSpec, layerRow, type TensorRole, type TensorSpec, widthOf } from '../layers'
 import type { Penalty } from '../penalties'
 import { random } from '../random'
-import { align, type Floats, type Range } from './plan'
+import { align, type Dtype, type Floats, type Range } from './plan'
 
 /** A model as the compiler takes it: sizes known, every option checked. */
 export interface Model {
@@ -140,8 +140,8 @@ export function penaltyOf({ spec }: Tensor, model: Model, { name }: Pick<Penalty
 const DRAWN_AT_ONCE = 1 << 16
 
 /**
- * Draws the parameters at the start and puts them, in double and piece by piece, where they belong in the block. `scale`
- * multiplies what has the role of weights. Each tensor draws from a stream of its own, so that changing one layer
+ * Draws the parameters at the start, in double, and puts them piece by piece where they belong in the block; a piece is
+ * to be copied at once. `scale` multiplies what has the role of weights. Each tensor draws from a stream of its own, so that changing one layer
  * does not change another's start.
  */
 export function drawParameters(
@@ -149,16 +149,20 @@ export function drawParameters(
   layout: Layout,
   seed: number,
   scale: number,
-  put: (at: number, values: Float64Array) => void,
+  dtype: Dtype,
+  put: (at: number, values: Floats) => void,
 ): void {
+  // One piece for all: what waits for the garbage collector is memory held, too.
+  const most = Math.min(DRAWN_AT_ONCE, layout.parameters.length)
+  const piece = dtype === 'float64' ? new Float64Array(most) : new Float32Array(most)
   for (const [index, { spec, at }] of layout.tensors.entries()) {
     const { rows, columns, role } = spec
     const next = drawTensor(spec.initializer ?? model.initializer, rows, columns, random(seed, 'weights', index))
     const factor = role === 'weights' ? scale : 1
-    for (let done = 0; done < rows * columns; done += DRAWN_AT_ONCE) {
-      const piece = new Float64Array(Math.min(DRAWN_AT_ONCE, rows * columns - done))
-      for (let i = 0; i < piece.length; i++) piece[i] = next() * factor
-      put(at + done, piece)
+    for (let done = 0; done < rows * columns; done += piece.length) {
+      const length = Math.min(piece.length, rows * columns - done)
+      for (let i = 0; i < length; i++) piece[i] = next() * factor
+      put(at + done, piece.subarray(0, length))
     }
   }
 }
