@@ -68,7 +68,9 @@ function bench(workload: string, backend: Backend): Bench {
     optimizer: readOptimizer('sgd'),
   })
   const engine = backend.load(plan, 1)
-  drawParameters(model, layOut(model), 1, 1, (at, values) => engine.write({ at, length: values.length }, values))
+  drawParameters(model, layOut(model), 1, 1, 'float32', (at, values) =>
+    engine.write({ at, length: values.length }, values),
+  )
   const y = Float32Array.from(task.labels)
   const data = engine.bind({ rows: task.rows, columns: sizes[0], x: task.floats(), scale: 1, targets: 1, y })
   return { engine, plan, data, rows: task.rows }

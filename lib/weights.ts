@@ -48,7 +48,7 @@ export function parametersBy(
   })
 }
 
-/** A copy of `block` with the parameters of all layers replaced. @throws ERR_SHAPE, ERR_DATA; block is never written */
+/** `block`, the caller's own copy of the parameters, with those of all layers replaced. @throws ERR_SHAPE, ERR_DATA */
 export function writeParameters(layers: unknown, block: Floats, layout: Layout, dtype: Dtype): Floats {
   const places = parameterised(layout)
   if (!Array.isArray(layers) || layers.length !== places.length)
@@ -56,7 +56,6 @@ export function writeParameters(layers: unknown, block: Floats, layout: Layout, 
       'ERR_SHAPE',
       `Expected a list of ${places.length} layers, one for each layer with parameters, but received ${describe(layers)}.`,
     )
-  const written = block.slice()
   for (const [i, place] of places.entries()) {
     const layer: unknown = layers[i]
     if (typeof layer !== 'object' || layer === null || !('weights' in layer))
@@ -65,12 +64,12 @@ export function writeParameters(layers: unknown, block: Floats, layout: Layout, 
     for (const tensor of place.tensors) {
       const { name, role } = tensor.spec
       if (role === 'kept' && given[name] === undefined) continue
-      put(written, tensor, given[name], `${name} of layer ${i}`, dtype)
+      put(block, tensor, given[name], `${name} of layer ${i}`, dtype)
     }
     if (named(place, 'bias') === null && given.bias !== undefined && given.bias !== null)
       throw new DownhillError('ERR_SHAPE', `Expected no bias for layer ${i}, which has none.`)
   }
-  return written
+  return block
 }
 
 function put(block: Floats, tensor: Tensor, value: unknown, name: string, dtype: Dtype): void {
