@@ -112,7 +112,7 @@ async function main(): Promise<void> {
   }
   const note = `Medians of interleaved rounds, one thread (\`npm run bench:ledger\`). ${card}`
   process.stdout.write(`${note}\n\n${terminalTable(table)}\n`)
-  if (options['write-docs']) fill('doctor.md', 'ledger', `${markdownTable(table)}\n\n${note}`)
+  if (options['write-docs']) fill('docs/doctor.md', 'ledger', `${markdownTable(table)}\n\n${note}`)
 }
 
 main().catch((error: Error) => {

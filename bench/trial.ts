@@ -4,6 +4,7 @@
  *     trial.ts <module> <variant> <task folder> <seconds> <threads>
  *
  * The first block warms up (caches, pages, just-in-time compilers) and is not counted, unless it alone took the budget.
+ * Of the others three are counted at least.
  * The last line of standard output is the result as JSON; libraries may print what they like before it.
  */
 import { performance } from 'node:perf_hooks'
@@ -21,6 +22,7 @@ export interface Finding {
 }
 export type Outcome = Finding | { readonly unable: string }
 
+const LEAST_BLOCKS = 3
 /** At most so many entries of the evidence, evenly spaced, the last one among them. */
 const EVIDENCE = 160
 /** Rows whose probabilities are the evidence of a prediction. */
@@ -37,8 +39,9 @@ async function run(contender: Contender, task: LoadedTask, budget: number): Prom
   }
   const first = await block()
   if (first >= budget) seconds.push(first)
-  for (let spent = 0; spent + first < budget || seconds.length === 0; spent += seconds[seconds.length - 1])
-    seconds.push(await block())
+  else
+    for (let spent = first; spent < budget || seconds.length < LEAST_BLOCKS; spent += seconds[seconds.length - 1])
+      seconds.push(await block())
   const { version, setting, differs } = contender
   return { version, setting, differs, seconds, evidence: await evidence(contender, task, result) }
 }

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+LEAST_BLOCKS = 3
 EVIDENCE = 160
 EVIDENCE_ROWS = 16
 
@@ -78,10 +79,11 @@ def trial(contender, task, budget):
     first = block()
     if first >= budget:
         seconds.append(first)
-    spent = first
-    while spent < budget or not seconds:
-        seconds.append(block())
-        spent += seconds[-1]
+    else:
+        spent = first
+        while spent < budget or len(seconds) < LEAST_BLOCKS:
+            seconds.append(block())
+            spent += seconds[-1]
     said = {name: getattr(contender, name) for name in ("version", "setting", "differs") if hasattr(contender, name)}
     return {**said, "seconds": seconds, "evidence": evidence(contender, task, result)}
 
