@@ -50,6 +50,7 @@ export interface Rule {
 
 /** See Rule.until: 0.9 is a tenth of the way missing; 0.62 lies below every run that its author would call trained. */
 export const STRICT = 0.9
+export const NEARLY_THERE = 0.8
 export const LENIENT = 0.62
 
 /** Steps below which a run has hardly begun, whoever wrote it. */

@@ -12,9 +12,9 @@ import {
   layerName,
   measuredIn,
   measuredOn,
+  NEARLY_THERE,
   percent,
   type Rule,
-  STRICT,
   short,
 } from './rule'
 import type { Change } from './subject'
@@ -129,7 +129,7 @@ export const OF_RATE: readonly Rule[] = [
   {
     id: 'too_few_epochs',
     synopsis: 'a run that ended while it was still falling',
-    until: (exam) => (hasHardlyBegun(exam) ? STRICT : LENIENT),
+    until: (exam) => (hasHardlyBegun(exam) ? NEARLY_THERE : LENIENT),
     source: 'measured: the same run, longer; below 100 steps nobody would call it trained',
     isPatience: true,
     suspect(exam) {

@@ -22,7 +22,7 @@ import {
   type Trial,
 } from './exam'
 import type { Finding } from './report'
-import { measuredOn, type Rule, STRICT, type Suspicion } from './rule'
+import { measuredOn, NEARLY_THERE, type Rule, STRICT, type Suspicion } from './rule'
 import { RULES } from './rules'
 import type { Change } from './subject'
 
@@ -36,11 +36,10 @@ const SPLITS = 3
 const HELD = 0.3
 const FEW_ROWS = 40
 /**
- * Of a run that came farther than its rule's share, but not as far as this (or STRICT, of what is seen to be wrong), a
- * change is a cure where it gains this much on the training rows (of rate, batch or length; of another kind), and clearly
+ * Of a run that came farther than its rule's share, but not as far as NEARLY_THERE (or STRICT, of what is seen to be
+ * wrong), a change is a cure where it gains this much on the training rows (of rate, batch or length; of another kind), and clearly
  * on rows held out.
  */
-const NEARLY_THERE = 0.8
 const CLEAR = { ofLength: 0.18, else: 0.15 }
 /** What became of a run that no author would call trained, wherever it got. */
 const ASTRAY: ReadonlySet<string> = new Set(['diverging', 'stalled'])
