@@ -1,6 +1,7 @@
 /**
- * What becomes of a run, foretold from two fifths of it and then run, on 200 programs (npm run doctor:outcomes).
- * The goal is 90 %.
+ * What becomes of a run, foretold from two fifths of it and then run, on 200 programs from a number on. The goal is 90 %.
+ *
+ *     npm run doctor:outcomes [-- 200]
  */
 import { foreseen } from '../outcomes'
 
@@ -8,6 +9,7 @@ const COUNT = 200
 
 async function main(): Promise<void> {
   const first = Number(process.argv[2] ?? 0)
+  if (!Number.isSafeInteger(first)) throw new Error(`Expected the number of a program but received ${process.argv[2]}.`)
   const pairs = new Map<string, number>()
   let right = 0
   for (let number = first; number < first + COUNT; number++) {
