@@ -104,6 +104,7 @@ export function prepare(
   if (vectors) engine.write(engine.plan.state, vectors)
   if (resumed) {
     const { weights } = resumed.run.snapshot
+    state.given = null
     network.parameters = weights ?? writeParameters(resumed.parameters, network.parameters, network.layout, dtype)
     recorder.resume(resumed.run.snapshot)
   }

@@ -9,9 +9,8 @@ import type { EngineSetup, SliceRequest, WorkerAnswer, WorkerRequest } from './t
 
 const IDLE_MS = 1000
 
-/** All there are, and those of them that have nothing to do: the one used last is the last. */
-const threads = new Set<Thread>()
-const idle: Thread[] = []
+/** All there are; of those that have nothing to do, the one used last is the last. */
+const threads: Thread[] = []
 
 /** A worker, for as long as it has requests its borrower's own. It keeps the process alive only while it has some. */
 class Thread {
@@ -30,21 +29,17 @@ class Thread {
     worker.on('error', (error) => this.#fail(error))
     worker.on('exit', () => this.#fail(new Error('the training thread ended')))
     this.#worker = worker
-    threads.add(this)
+    threads.push(this)
   }
 
   knows(engine: number): boolean {
     return this.#engines.has(engine)
   }
 
-  take(): void {
-    clearTimeout(this.#expiry)
-    idle.splice(idle.indexOf(this), 1)
-  }
-
   ask(slice: SliceRequest, setup: () => EngineSetup): Promise<Report> {
     const isNew = !this.knows(slice.engine)
     this.#engines.add(slice.engine)
+    clearTimeout(this.#expiry)
     this.#worker.ref()
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject })
@@ -68,7 +63,8 @@ class Thread {
     const asker = this.#waiting.shift()
     if (!this.isBusy) {
       this.#worker.unref()
-      idle.push(this)
+      this.#leave()
+      threads.push(this)
       this.#expiry = setTimeout(() => this.#expire(), IDLE_MS).unref()
     }
     asker?.resolve(answer)
@@ -81,8 +77,8 @@ class Thread {
 
   #leave(): void {
     clearTimeout(this.#expiry)
-    threads.delete(this)
-    if (idle.includes(this)) idle.splice(idle.indexOf(this), 1)
+    const at = threads.indexOf(this)
+    if (at >= 0) threads.splice(at, 1)
   }
 
   #fail(error: Error): void {
@@ -121,7 +117,6 @@ export class Lane {
 }
 
 function borrow(engine: number): Thread {
-  const thread = idle.find((thread) => thread.knows(engine)) ?? idle.at(-1)
-  thread?.take()
-  return thread ?? new Thread()
+  const free = threads.filter((thread) => !thread.isBusy)
+  return free.find((thread) => thread.knows(engine)) ?? free.at(-1) ?? new Thread()
 }

@@ -9,7 +9,7 @@ import { type Blueprint, blueprint, knownOf } from '../build'
 import { type Pair, splitPair } from '../data/codec'
 import { type Coding, inferCoding } from '../data/targets'
 import { DownhillError } from '../errors'
-import { allLayers, indexColumns, needsWholeBatch } from '../layers'
+import { drawsMasks, indexColumns, needsWholeBatch } from '../layers'
 import type { Network } from '../network'
 import { type OptimizerSpec, optimizerRow } from '../optimizers'
 import { type Config, readModelOptions } from '../options'
@@ -18,7 +18,6 @@ import type { Dtype, Table } from '../plan/plan'
 import { rises } from '../plot'
 import type { History } from '../train/history'
 import { type FitOptions, type FitSettings, QUIET } from '../train/options'
-import { rateOf } from './activity'
 import type { Clock } from './clock'
 import { type DataFacts, factsOf } from './facts'
 import { type NoiseScale, noiseScale } from './instruments'
@@ -289,7 +288,7 @@ async function run(known: Known, change: Change, seconds: number, rows: Rows = k
 }
 
 function hasDropout({ blueprint }: Trained): boolean {
-  return allLayers(blueprint.model.layers).some((layer) => rateOf(layer) > 0)
+  return drawsMasks(blueprint.model.layers)
 }
 
 /**

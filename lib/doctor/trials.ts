@@ -37,8 +37,8 @@ const HELD = 0.3
 const FEW_ROWS = 40
 /**
  * Of a run that came farther than its rule's share, but not as far as NEARLY_THERE (or STRICT, of what is seen to be
- * wrong), a change is a cure where it gains this much on the training rows (of rate, batch or length; of another kind), and clearly
- * on rows held out.
+ * wrong), a change is a cure where it gains this much on the training rows (of rate, batch or length; of another kind),
+ * and clearly on rows held out.
  */
 const CLEAR = { ofLength: 0.18, else: 0.15 }
 /** What became of a run that no author would call trained, wherever it got. */

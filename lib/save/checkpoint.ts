@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import { DownhillError } from '../errors'
+import { areFinite } from '../plan/layout'
 import type { Floats, Table } from '../plan/plan'
 import type { Keeper, RunState, Snapshot } from '../train/checkpoint'
 import type { Epoch } from '../train/history'
@@ -297,7 +298,7 @@ export class CheckpointFile implements Keeper {
 
   write(snapshot: Snapshot): void {
     const { parameters, weights, state } = snapshot
-    if (![parameters, weights ?? [], state].every((block) => block.every(Number.isFinite))) {
+    if (![parameters, ...(weights ? [weights] : []), state].every(areFinite)) {
       const where = `after step ${snapshot.steps}, where the optimizer's state is not finite`
       process.emitWarning(`No checkpoint was written to ${this.#path} ${where}.`)
       return
