@@ -168,12 +168,17 @@ export function rooflineTable({ workloads, limits }: Results): TableOf | null {
 }
 
 /** The ceilings as a sentence. */
-export function ceilingsLine({ limits }: Results): string {
+export function ceilingsLine({ limits, handovers = [] }: Results): string {
   if (!limits) return 'The machine’s peak was not measured: there is no compiler.'
   const giga = (value: number): string => (value > 0 ? rounded(value / 1e9) : 'unknown')
   const of = limits.ceilings.map(
     ({ threads, flops, L2, L3, memory }) =>
       `on ${threads} thread${threads > 1 ? 's' : ''} ${giga(flops)} GFLOP/s of fused multiply-adds, and reading from L2 ${giga(L2)}, from L3 ${giga(L3)}, from memory ${giga(memory)} GB/s`,
   )
-  return `Measured just before: ${of.join('; ')}.`
+  const [least, most] = [Math.min(...handovers), Math.max(...handovers)].map(rounded)
+  const handover =
+    handovers.length > 0
+      ? ` Between the trials, a line of cache went to another core and back in ${least === most ? least : `${least} to ${most}`} ns: what a second thread costs.`
+      : ''
+  return `Measured just before: ${of.join('; ')}.${handover}`
 }

@@ -22,7 +22,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CONTENDERS, type ContenderRow, command, environment, label } from './contenders'
 import { prepare } from './data'
-import { measureLimits } from './limits'
+import { measureHandover, measureLimits } from './limits'
 import { machineCard } from './machine'
 import { LATEST, picture, toMarkdown, toTerminal, writeDocs } from './report'
 import { median } from './statistics'
@@ -129,10 +129,13 @@ async function main(): Promise<void> {
     seconds,
     threads,
     limits: measureLimits(threads),
+    handovers: [],
     workloads: plan.map(({ name, measured }) => ({ name, measured: measured.map(({ row: _, ...rest }) => rest) })),
   }
   for (let round = 0; round < rounds; round++) {
     for (const { name, folder, measured } of plan) {
+      const handover = threads > 1 ? measureHandover() : null
+      if (handover !== null) results.handovers?.push(handover)
       for (const { row, label, trials } of turned(measured, round)) {
         const before = trials[0]
         if (before && ('unable' in before || before.seconds[0] > slow || isFarBehind(before, measured))) continue

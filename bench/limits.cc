@@ -2,16 +2,25 @@
 // thread and on several. bench/limits.ts builds and runs it; it needs nothing of the core.
 //
 //     limits <threads> <bytes of L2> <bytes of L3>
+//     limits handover
 //
 // Prints one line of JSON: GFLOP/s, and GB/s out of working sets of half of L2 a thread, of a quarter of L3, and of 256
-// MiB.
+// MiB. `handover` prints the nanoseconds that a line of cache takes from one core to another and back, the least of ten
+// goes; 0 where there is one core only, or nobody knows how to stay on two.
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <thread>
 #include <vector>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 namespace {
 
@@ -87,9 +96,55 @@ double reading(int threads, size_t bytesEach) {
   return sums[0] == 7 ? 0 : rate;  // so that the sums are wanted
 }
 
+#if defined(__linux__)
+double handover() {
+  cpu_set_t allowed;
+  std::vector<size_t> cpus;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
+  for (size_t i = 0; i < CPU_SETSIZE; ++i)
+    if (CPU_ISSET(i, &allowed)) cpus.push_back(i);
+  if (cpus.size() < 2) return 0;
+  const auto stayOn = [&](size_t cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+  };
+  constexpr long kGoes = 10, kTurns = 2000;
+  alignas(64) std::atomic<long> turn{0};
+  std::thread other([&] {
+    stayOn(cpus[1]);
+    for (long i = 0; i < kGoes * kTurns; ++i) {
+      while (turn.load() != 2 * i + 1) {
+      }
+      turn.store(2 * i + 2);
+    }
+  });
+  stayOn(cpus[0]);
+  double least = 1;
+  for (long go = 0; go < kGoes; ++go) {
+    const double start = now();
+    for (long i = go * kTurns; i < (go + 1) * kTurns; ++i) {
+      turn.store(2 * i + 1);
+      while (turn.load() != 2 * i + 2) {
+      }
+    }
+    least = std::min(least, (now() - start) / kTurns);
+  }
+  other.join();
+  return 1e9 * least;
+}
+#else
+double handover() { return 0; }
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "handover") == 0) {
+    std::printf("%.0f\n", handover());
+    return 0;
+  }
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1;
   const size_t l2 = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1 << 20;
   const size_t l3 = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 32 << 20;

@@ -33,18 +33,37 @@ function cacheSize(level: number, otherwise: number): number {
   }
 }
 
-/** Some two seconds of work. */
-export function measureLimits(threads: number): Limits | null {
+/** The program, built; null where there is no compiler. */
+function build(): string | null {
   const cxx = compiler()
   if (cxx === null) return null
   const folder = join(root, 'build/bench')
   mkdirSync(folder, { recursive: true })
   const program = join(folder, 'limits')
-  if (!run(cxx, ['-std=c++17', '-O3', '-pthread', join(__dirname, 'limits.cc'), '-o', program]).ok) return null
-  const [L2, L3] = [cacheSize(2, 2 ** 20), cacheSize(3, 2 ** 25)]
-  const out = execFileSync(program, [threads, L2, L3].map(String), { encoding: 'utf8' })
-  return { ceilings: JSON.parse(out) as Ceiling[], L2, L3 }
+  const { ok } = run(cxx, ['-std=c++17', '-O3', '-pthread', join(__dirname, 'limits.cc'), '-o', program])
+  return ok ? program : null
 }
+
+let program: string | null | undefined
+
+/** What limits.cc prints, parsed. */
+function ask(...questions: (string | number)[]): unknown {
+  program ??= build()
+  return program && JSON.parse(execFileSync(program, questions.map(String), { encoding: 'utf8' }))
+}
+
+/** Some two seconds of work. */
+export function measureLimits(threads: number): Limits | null {
+  const [L2, L3] = [cacheSize(2, 2 ** 20), cacheSize(3, 2 ** 25)]
+  const ceilings = ask(threads, L2, L3) as Ceiling[] | null
+  return ceilings && { ceilings, L2, L3 }
+}
+
+/**
+ * Nanoseconds in which a line of cache goes from one core to another and back; null where that is not known. A virtual
+ * machine's cores may be moved, and with them the figure: 60 and 340 are what one machine showed within a minute.
+ */
+export const measureHandover = (): number | null => (ask('handover') as number | null) || null
 
 export interface Roofline {
   /** Of one step (one call, where it predicts). */

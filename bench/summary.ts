@@ -23,6 +23,8 @@ export interface Results {
   readonly threads: number
   /** Null where there is no compiler to measure them with. */
   readonly limits: Limits | null
+  /** Nanoseconds of a line of cache to another core and back, before each workload of each round; earlier files have none. */
+  readonly handovers?: number[]
   readonly workloads: readonly { readonly name: string; readonly measured: readonly Measured[] }[]
 }
 

@@ -51,7 +51,10 @@ export interface ModelOptions<L extends Label = Label, T extends Task = Task, O 
   seed?: number
   /** @default 'auto': native where it is there */
   backend?: BackendName
-  /** A positive integer, or 'auto': all cores but one for `fit`, all for `fitSync`. @default 'auto' */
+  /**
+   * How many threads compute, at most: a positive integer, or 'auto': all cores but one for `fit`, all for `fitSync`. A
+   * training whose steps are faster on fewer takes fewer; no result depends on it. @default 'auto'
+   */
   threads?: number | 'auto'
   /** 'float64' runs on the TypeScript backend. @default 'float32' */
   dtype?: Dtype

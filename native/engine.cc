@@ -89,7 +89,7 @@ std::shared_ptr<Engine> Engine::load(EncodedPlan plan, int threads, const Engine
 size_t Engine::bytes() const { return isClosed_ ? 0 : plan_.length * sizeof(float); }
 
 Machine Engine::machine(size_t program, const std::atomic<Stop>& stop) {
-  return {pool_, programs_[program], plan_.capacity, gate_, parameters_->gate, stop};
+  return {pool_, paces_[program], programs_[program], plan_.capacity, gate_, parameters_->gate, stop};
 }
 
 Engine::Parts Engine::partsOf(size_t at, size_t count) const {

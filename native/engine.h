@@ -81,7 +81,8 @@ class Engine {
     std::function<void(Report&&)> done;
   };
 
-  Engine(EncodedPlan plan, int threads) : plan_(std::move(plan)), pool_(threads) {}
+  Engine(EncodedPlan plan, int threads)
+      : plan_(std::move(plan)), pool_(threads), paces_(kProgramCount, Pace(pool_.most())) {}
   Machine machine(size_t program, const std::atomic<Stop>& stop);
   void serve();
   // The part of [at, at + count) in the parameter block, and the part behind it.
@@ -94,8 +95,9 @@ class Engine {
   std::shared_ptr<Parameters> parameters_;
   Block<float> own_;
   Program programs_[kProgramCount];
-  Gate gate_;  // of own_, and of pool_
+  Gate gate_;  // of own_, of pool_ and of paces_
   Pool pool_;
+  std::vector<Pace> paces_;  // of each program
   bool isClosed_ = false;
 
   std::atomic<Stop> stop_{Stop::no};

@@ -123,7 +123,10 @@ std::string checkSlice(const Slice& slice, const Program& program, const Source&
 
 Report runSlice(const Machine& machine, const Slice& slice, const Source& source) {
   const FlushDenormals flush;
-  const auto began = std::chrono::steady_clock::now();
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  const auto began = now();
+  Pool& pool = machine.pool;
+  const bool isPaced = pool.most() > 1;
   Program& program = machine.program;
   Report report;
   report.loss.reserve(slice.steps);
@@ -141,7 +144,7 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
       report.stopped = Stopped::asked;
       break;
     }
-    Step step{machine.pool, source};
+    Step step{pool, source};
     step.N = batchAt(slice, position);
     step.weight = weightOf(source, rows, position, step.N);
     step.seed = slice.seed;
@@ -149,6 +152,8 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
     if (!slice.learningRate.empty()) step.learningRate = slice.learningRate[i];
 
     const Alone memory(machine.memory);
+    if (isPaced) pool.use(machine.pace.threads());
+    const auto stepBegan = isPaced ? now() : began;
     SharedAgain parameters(machine.parameters);
     if (!runChunks(machine, step, rows, position, output)) {
       report.stopped = Stopped::asked;
@@ -167,12 +172,13 @@ Report runSlice(const Machine& machine, const Slice& slice, const Source& source
       break;
     }
     ++report.steps;
+    if (isPaced && step.N == slice.batch) machine.pace.took(std::chrono::duration<double>(now() - stepBegan).count());
     if (rows != nullptr) rows += step.N;
     if (output != nullptr) output += step.N * program.columns;
     position = position + step.N == slice.pass ? 0 : position + step.N;
   }
   if (output != nullptr) report.output.resize(static_cast<size_t>(output - report.output.data()));
-  report.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
+  report.milliseconds = std::chrono::duration<double, std::milli>(now() - began).count();
   return report;
 }
 
@@ -180,6 +186,7 @@ bool predict(const Machine& machine, const Source& source, float* output) {
   const FlushDenormals flush;
   const Alone memory(machine.memory);
   const Shared parameters(machine.parameters);
+  machine.pool.use(machine.pool.most());
   Step step{machine.pool, source};
   step.N = source.rows;
   runChunks(machine, step, nullptr, 0, output);

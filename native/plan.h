@@ -11,6 +11,7 @@
 
 #include "gate.h"
 #include "ops.h"
+#include "pace.h"
 
 namespace downhill {
 
@@ -90,6 +91,7 @@ enum class Stop { no, afterStep, now };
 // Always in that order.
 struct Machine {
   Pool& pool;
+  Pace& pace;  // of this program's steps
   Program& program;
   size_t capacity;
   Gate& memory;

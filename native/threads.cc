@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <system_error>
@@ -44,7 +45,8 @@ constexpr uint64_t kClosed = 0xffffffffu;
 
 }  // namespace
 
-Pool::Pool(int threads) : threads_(threads < 1 ? 1 : threads), scratch_(static_cast<size_t>(threads_)) {}
+Pool::Pool(int threads)
+    : threads_(threads < 1 ? 1 : threads), using_(threads_), scratch_(static_cast<size_t>(threads_)) {}
 
 Pool::~Pool() {
   {
@@ -67,6 +69,22 @@ void Pool::start() {
   }
 }
 
+void Pool::use(int threads) {
+  const int count = std::clamp(threads, 1, threads_);
+  if (count == using_.load(std::memory_order_relaxed)) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  using_.store(count, std::memory_order_relaxed);
+  countSleepers();
+}
+
+// Under the mutex.
+void Pool::countSleepers() {
+  int count = 0;
+  if (shares_ != nullptr)
+    for (int i = 1; i < threads(); ++i) count += shares_[i].sleeps ? 1 : 0;
+  sleepers_.store(count, std::memory_order_seq_cst);
+}
+
 void Pool::share(size_t tiles, Call call, void* context) {
   if (workers_.empty()) start();
   if (workers_.empty()) {  // none to be had
@@ -81,7 +99,7 @@ void Pool::share(size_t tiles, Call call, void* context) {
   call_.store(call, std::memory_order_release);
   context_.store(context, std::memory_order_release);
   done_.store(0, std::memory_order_relaxed);
-  const auto count = static_cast<size_t>(threads_);
+  const auto count = static_cast<size_t>(threads());
   for (size_t i = 0; i < count; ++i) {
     shares_[i].end.store(tiles * (i + 1) / count, std::memory_order_release);
     shares_[i].ticket.store(job << 32 | tiles * i / count, std::memory_order_release);
@@ -103,8 +121,9 @@ void Pool::share(size_t tiles, Call call, void* context) {
 
 // Takes one tile, of the worker's own share or else of the next that has any, and computes it; false if there is none.
 bool Pool::work(int worker) {
-  for (int i = 0; i < threads_; ++i) {
-    Share& share = shares_[(worker + i) % threads_];
+  const int count = threads();
+  for (int i = 0; i < count; ++i) {
+    Share& share = shares_[(worker + i) % count];
     uint64_t ticket = share.ticket.load(std::memory_order_acquire);
     for (;;) {
       const uint64_t end = share.end.load(std::memory_order_acquire);
@@ -134,14 +153,19 @@ void Pool::serve(int worker) {
   const FlushDenormals flush;
   uint64_t seen = 0;
   const auto hasNews = [&] {
-    return job_.load(std::memory_order_seq_cst) != seen || closing_.load(std::memory_order_relaxed);
+    const bool isNew = worker < threads() && job_.load(std::memory_order_seq_cst) != seen;
+    return isNew || closing_.load(std::memory_order_relaxed);
+  };
+  const auto sleeps = [&](bool does) {
+    shares_[worker].sleeps = does;
+    countSleepers();
   };
   while (!closing_.load(std::memory_order_relaxed)) {
     if (!spin(hasNews)) {
       std::unique_lock<std::mutex> lock(mutex_);
-      sleepers_.fetch_add(1, std::memory_order_seq_cst);
+      sleeps(true);
       wake_.wait(lock, hasNews);
-      sleepers_.fetch_sub(1, std::memory_order_relaxed);
+      sleeps(false);
     }
     seen = job_.load(std::memory_order_acquire);
     while (work(worker)) {

@@ -30,13 +30,17 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  int threads() const { return threads_; }
+  // How many compute.
+  int threads() const { return using_.load(std::memory_order_relaxed); }
+  int most() const { return threads_; }
+  // From the next job on so many do, at least 1 and at most all; the others sleep.
+  void use(int threads);
 
   // Calls fn(tile, worker) once for each tile in [0, tiles) and returns when all have returned. `worker` in
-  // [0, threads) is whose scratch memory may be used.
+  // [0, most()) is whose scratch memory may be used.
   template <class F>
   void parallel(size_t tiles, F&& fn) {
-    if (threads_ == 1 || tiles <= 1) {
+    if (threads() == 1 || tiles <= 1) {
       for (size_t tile = 0; tile < tiles; ++tile) fn(tile, 0);
       return;
     }
@@ -62,6 +66,7 @@ class Pool {
   bool work(int worker);
   void serve(int worker);
   void start();
+  void countSleepers();
 
   struct Scratch {
     Block<float> floats;
@@ -74,9 +79,11 @@ class Pool {
   struct alignas(kCacheLine) Share {
     std::atomic<uint64_t> ticket{0};
     std::atomic<uint64_t> end{0};
+    bool sleeps = false;  // its worker, as the mutex knows
   };
 
   int threads_;
+  std::atomic<int> using_;
   std::vector<std::thread> workers_;
   std::vector<Scratch> scratch_;
   Block<Share> shares_;  // threads_ of them
@@ -89,7 +96,7 @@ class Pool {
   alignas(kCacheLine) std::atomic<size_t> done_{0};
 
   // Sleep, for those who have waited long.
-  alignas(kCacheLine) std::atomic<int> sleepers_{0};
+  alignas(kCacheLine) std::atomic<int> sleepers_{0};  // of those that are to compute
   std::atomic<bool> callerSleeps_{false};
   std::atomic<bool> closing_{false};
   std::mutex mutex_;

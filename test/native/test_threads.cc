@@ -1,10 +1,15 @@
-// The pool: every tile once, whoever is asleep; and the gate: fair, and never two where one may be.
+// The pool: every tile once, whoever is asleep; the pace: fewer threads only where they are faster; and the gate: fair,
+// and never two where one may be.
+#include <time.h>
+
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
 #include <vector>
 
 #include "gate.h"
+#include "pace.h"
 #include "test.h"
 #include "threads.h"
 
@@ -48,6 +53,103 @@ TEST(poolWakesSleepers) {
     CHECK(done == 8);
     std::this_thread::sleep_for(std::chrono::microseconds(200));  // longer than a worker spins
   }
+}
+
+TEST(poolUsesItsThreads) {
+  Pool pool(3);
+  std::atomic<int> seen{0};
+  for (int i = 0; i < 100 && seen != 7; ++i) {
+    pool.parallel(30, [&](size_t, int worker) {
+      seen |= 1 << worker;
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    });
+  }
+  CHECK(seen == 7);
+}
+
+// Whoever is not to compute does not, and does again when asked.
+TEST(poolUsesAsManyAsAsked) {
+  Pool pool(4);
+  for (const int threads : {4, 2, 1, 3, 9, 0, 4, 2}) {
+    pool.use(threads);
+    const int count = std::max(1, std::min(threads, 4));
+    CHECK(pool.threads() == count && pool.most() == 4);
+    std::atomic<int> calls{0}, beyond{0};
+    for (int job = 0; job < 50; ++job) {
+      pool.parallel(8, [&](size_t, int worker) {
+        ++calls;
+        // One that was late for the last job may take a tile of the first.
+        if (worker >= count && job > 10) ++beyond;
+        std::this_thread::sleep_for(std::chrono::microseconds(5));
+      });
+    }
+    CHECK(calls == 400 && beyond == 0);
+  }
+}
+
+TEST(poolSleepsWhileNobodyAsks) {
+  const auto used = [] {
+    timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  };
+  Pool pool(3);
+  pool.parallel(8, [](size_t, int) {});
+  const double before = used();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  CHECK(used() - before < 0.05);
+}
+
+// ---- The pace: a machine that is made up says how long a step takes.
+
+// Steps of each number of threads out of `steps`, the last of which took seconds(threads).
+template <class F>
+std::vector<int> paced(Pace& pace, int steps, F&& seconds) {
+  std::vector<int> counts(17);
+  for (int i = 0; i < steps; ++i) {
+    ++counts[static_cast<size_t>(pace.threads())];
+    pace.took(seconds(pace.threads()));
+  }
+  return counts;
+}
+
+TEST(paceKeepsAllThreadsThatHelp) {
+  for (const int most : {2, 3, 4, 16}) {
+    Pace pace(most);
+    const auto counts = paced(pace, 10000, [](int threads) { return 1e-4 / threads; });
+    CHECK(counts[static_cast<size_t>(most)] >= 9700);
+  }
+}
+
+TEST(paceFindsTheFastestNumber) {
+  for (const double best : {1, 2, 4, 8, 16}) {
+    Pace pace(16);
+    const auto counts = paced(pace, 10000, [best](int threads) { return 1e-5 * (threads + best * best / threads); });
+    CHECK(counts[static_cast<size_t>(best)] >= 9000);
+  }
+}
+
+TEST(paceFollowsTheMachine) {
+  Pace pace(2);
+  paced(pace, 5000, [](int threads) { return threads == 1 ? 2e-4 : 1e-4; });
+  const auto slow = paced(pace, 5000, [](int threads) { return threads == 1 ? 2e-4 : 2.3e-4; });
+  CHECK(slow[1] >= 4000);
+  const auto fast = paced(pace, 5000, [](int threads) { return threads == 1 ? 2e-4 : 1e-4; });
+  CHECK(fast[2] >= 4500);
+}
+
+// A tenth of the steps take ten times as long, whoever computes them.
+TEST(paceIsNotMisledByDisturbances) {
+  Pace pace(2);
+  int i = 0;
+  const auto counts = paced(
+      pace, 10000, [&i](int threads) { return (++i * 7919 % 10 == 0 ? 10 : 1) * (threads == 1 ? 1.8e-4 : 1e-4); });
+  CHECK(counts[2] >= 9700);
+}
+
+TEST(paceLeavesLongStepsAlone) {
+  Pace pace(4);
+  CHECK(paced(pace, 1000, [](int) { return 5e-3; })[4] == 1000);
 }
 
 TEST(poolScratchBelongsToItsWorker) {
