@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "blas.h"
+#include "transforms.h"
 
 namespace downhill {
 namespace {
@@ -93,31 +94,38 @@ Product partOf(const Product& p, size_t top, size_t left, size_t m, size_t n) {
   return part;
 }
 
-// c = after(c), m × n
-void apply(Map after, float* c, size_t ldc, size_t m, size_t n) {
-  if (after == nullptr) return;
-  if (n == ldc) return after(c, c, m * n);
-  for (size_t i = 0; i < m; ++i) after(c + i * ldc, c + i * ldc, n);
+// What is to be done with a tile of outputs while it is in cache: looked at, then mapped.
+void finish(const After& after, float* c, size_t ldc, size_t m, size_t n) {
+  const auto eachRun = [&](auto&& body) {
+    if (n == ldc) return body(c, m * n);
+    for (size_t i = 0; i < m; ++i) body(c + i * ldc, n);
+  };
+  if (after.isFinite != nullptr) {
+    eachRun([&](const float* y, size_t count) {
+      if (!transforms().isFinite(y, count)) after.isFinite->store(false, std::memory_order_relaxed);
+    });
+  }
+  if (after.map != nullptr) eachRun([&](float* y, size_t count) { after.map(y, y, count); });
 }
 
-// Computes p and applies `after`; and beside it sums, a product with the columns of p and one row, or null. (Passed as
+// Computes p and finishes it; and beside it sums, a product with the columns of p and one row, or null. (Passed as
 // it is, since a copy takes as long as a tiny product.)
-void compute(Pool& pool, Product&& p, Map after = nullptr, const Product* sums = nullptr) {
+void compute(Pool& pool, Product&& p, const After& after = {}, const Product* sums = nullptr) {
   const Kernels& set = kernels();
   if (workOf(p) < (pool.threads() == 1 ? 16 : 2) * kTileWork) {
     p.scratch = pool.scratch(0, kScratchFloats);
     set.product(p);
-    apply(after, p.c, p.ldc, p.m, p.n);
+    finish(after, p.c, p.ldc, p.m, p.n);
     if (sums != nullptr) set.product(*sums);
     return;
   }
-  const Grid grid = gridOf(p, after != nullptr);
+  const Grid grid = gridOf(p, after.map != nullptr);
   pool.parallel(grid.tiles, [&](size_t tile, int worker) {
     const size_t top = tile / grid.across * grid.rows, left = tile % grid.across * grid.columns;
     Product part = partOf(p, top, left, grid.rows, grid.columns);
     part.scratch = pool.scratch(worker, kScratchFloats);
     set.product(part);
-    apply(after, part.c, part.ldc, part.m, part.n);
+    finish(after, part.c, part.ldc, part.m, part.n);
     if (top == 0 && sums != nullptr) set.product(partOf(*sums, 0, left, 1, grid.columns));
   });
 }
@@ -155,7 +163,7 @@ bool keepsRows() {
 // c = after(start + a·b), a (m, k), b (k, n) or transposed, start a row or c itself or null. False, and nothing done,
 // where BLAS or memory will not have it.
 bool rowsOnBlas(Pool& pool, size_t m, size_t n, size_t k, const float* a, const float* b, bool bTransposed,
-                const float* start, float* c, Map after) {
+                const float* start, float* c, const After& after) {
   if (!keepsRows()) return false;
   const size_t across = ceilDiv(n, kBlasColumns), down = ceilDiv(m, kBlasRows);
   const size_t padded = kBlasRows * (k + kBlasColumns);
@@ -185,7 +193,7 @@ bool rowsOnBlas(Pool& pool, size_t m, size_t n, size_t k, const float* a, const 
     for (size_t r = 0; r < rows; ++r) {
       float* const row = c + (top + r) * n + left;
       if (row != to + r * ldto) std::copy_n(to + r * ldto, columns, row);
-      if (after != nullptr) after(row, row, columns);
+      finish(after, row, columns, 1, columns);
     }
   });
   return true;
@@ -193,7 +201,7 @@ bool rowsOnBlas(Pool& pool, size_t m, size_t n, size_t k, const float* a, const 
 
 // c += a·b, a (m, k), b (k, n) or transposed.
 void addProduct(Pool& pool, size_t m, size_t n, size_t k, const float* a, const float* b, bool bTransposed, float* c) {
-  if (usesBlas(k, n) && rowsOnBlas(pool, m, n, k, a, b, bTransposed, c, c, nullptr)) return;
+  if (usesBlas(k, n) && rowsOnBlas(pool, m, n, k, a, b, bTransposed, c, c, {})) return;
   compute(pool, {m, n, k, a, k, false, b, bTransposed ? k : n, bTransposed, c, n, c, n, nullptr});
 }
 
@@ -202,19 +210,19 @@ void addProduct(Pool& pool, size_t m, size_t n, size_t k, const float* a, const 
 void forceProducts(Products products) { wanted().store(products, std::memory_order_relaxed); }
 
 void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* W, const float* b, float* y,
-            Map after) {
+            const After& after) {
   if (O == 1) {
     const Kernels& set = kernels();
     const float bias = b != nullptr ? *b : 0;
     if (B * I < 2 * kTileWork) {
       set.dots(B, I, x, I, W, bias, y);
-      return apply(after, y, 1, B, 1);
+      return finish(after, y, 1, B, 1);
     }
     const size_t rows = roundUp(std::max(ceilDiv(kTileWork, I), ceilDiv(B, kMostTiles)), 16);
     pool.parallel(ceilDiv(B, rows), [&](size_t tile, int) {
       const size_t top = tile * rows;
       set.dots(std::min(rows, B - top), I, x + top * I, I, W, bias, y + top);
-      apply(after, y + top, 1, std::min(rows, B - top), 1);
+      finish(after, y + top, 1, std::min(rows, B - top), 1);
     });
     return;
   }
@@ -245,8 +253,7 @@ void affineGradWeights(Pool& pool, size_t B, size_t I, size_t O, const float* x,
     return;
   }
   if (I * O > kMostClaimed) W = nullptr;
-  compute(pool, {I, O, B, x, I, true, dy, O, false, dW, O, start, O, nullptr, W}, nullptr,
-          db != nullptr ? &sums : nullptr);
+  compute(pool, {I, O, B, x, I, true, dy, O, false, dW, O, start, O, nullptr, W}, {}, db != nullptr ? &sums : nullptr);
 }
 
 void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, const float* W, float* dx) {
@@ -254,7 +261,7 @@ void affineGradInput(Pool& pool, size_t B, size_t I, size_t O, const float* dy, 
     compute(pool, {B, I, 1, dy, 1, false, W, I, false, dx, I, nullptr, 0, nullptr});
     return;
   }
-  if (usesBlas(I, O) && rowsOnBlas(pool, B, I, O, dy, W, true, nullptr, dx, nullptr)) return;
+  if (usesBlas(I, O) && rowsOnBlas(pool, B, I, O, dy, W, true, nullptr, dx, {})) return;
   compute(pool, {B, I, O, dy, O, false, W, O, true, dx, I, nullptr, 0, nullptr});
 }
 

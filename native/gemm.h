@@ -5,6 +5,7 @@
 // takes them, also past zeros. Error: |found − exact| ≤ γₙ·(|A|·|B|), n = terms + 1, γₙ = n·u/(1 − n·u), u = 2⁻²⁴.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 
 #include "kernels.h"
@@ -12,9 +13,16 @@
 
 namespace downhill {
 
-// y = after(x·W + b);  x (B, I), W (I, O), b (O) or null, y (B, O), after elementwise or null. y overlaps nothing.
+// What is done with a product while it is in cache: `isFinite` is made false if it holds what is not finite, then the
+// map, which is elementwise, goes over it. Each may be null.
+struct After {
+  Map map = nullptr;
+  std::atomic<bool>* isFinite = nullptr;
+};
+
+// y = after(x·W + b);  x (B, I), W (I, O), b (O) or null, y (B, O). y overlaps nothing.
 void affine(Pool& pool, size_t B, size_t I, size_t O, const float* x, const float* W, const float* b, float* y,
-            Map after = nullptr);
+            const After& after = {});
 
 // dW (+)= xᵀ·dy;  db (+)= Σ_b dy[b,:];  += where `accumulate`; db may be null. Each thread claims of W what it computes
 // of dW, to write it next; W may be null.

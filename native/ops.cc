@@ -17,8 +17,6 @@
 namespace downhill {
 namespace {
 
-constexpr double kMost = 2147483648.0;
-
 // ------------------------------------------------------------------------------------------------- the batch
 
 template <class T>
@@ -36,14 +34,21 @@ void copyBytes(const void* all, size_t row, size_t I, double scale, float* to) {
   transforms().fromBytes(static_cast<const uint8_t*>(all) + row * I, to, I, static_cast<float>(scale));
 }
 
-// x[b,:] = scale · data.x[rows[b],:]
+// x[b,:] = scale · data.x[rows[b],:]   (or no more than a look at where they are, see leaveInPlace)
 struct Gather {
   static constexpr const char* names = "x I";
   size_t I;
   float* x;
+  bool mayStay = false;
   explicit Gather(const Operands& in) : I(in.size("I", in.sizes().inputs)), x(in.floats("x", in.capacity() * I)) {}
   void run(Step& step) const {
     const Source& source = step.source;
+    step.x = x;
+    if (mayStay && !source.isChecked && source.kind == Source::Kind::float32 && source.scale == 1 &&
+        step.rows == nullptr) {
+      step.x = static_cast<const float*>(source.x) + step.row * I;
+      return;
+    }
     const auto copy = source.kind == Source::Kind::bytes     ? copyBytes
                       : source.kind == Source::Kind::float64 ? copyRow<double>
                                                              : copyRow<float>;
@@ -55,7 +60,7 @@ struct Gather {
         if (!source.isChecked && !transforms().isFinite(x + b * I, I)) isFinite.store(false, std::memory_order_relaxed);
       }
     });
-    if (!isFinite.load(std::memory_order_relaxed)) step.isRefused = true;
+    step.isRefused = !isFinite.load(std::memory_order_relaxed);
   }
 };
 
@@ -83,6 +88,7 @@ struct Affine {
   const float *x, *W, *b;
   float* y;
   const Activation* f = nullptr;
+  bool readsBatch = false;  // x is the batch's
   explicit Affine(const Operands& in)
       : I(in.size("I")),
         O(in.size("O")),
@@ -91,7 +97,14 @@ struct Affine {
         b(in.optional("b", O)),
         y(in.floats("y", in.capacity() * O)) {}
   void run(Step& step) const {
-    affine(step.pool, step.B, I, O, x, W, b, y, f == nullptr ? nullptr : f->kernels().forward);
+    const float* const from = readsBatch ? step.x : x;
+    std::atomic<bool> isFinite{true};
+    After after;
+    if (f != nullptr) after.map = f->kernels().forward;
+    if (from != x) after.isFinite = &isFinite;
+    affine(step.pool, step.B, I, O, from, W, b, y, after);
+    // An entry that is not finite makes all outputs of its row so; but finite ones may overflow, too.
+    if (!isFinite.load(std::memory_order_relaxed)) step.isRefused = !transforms().isFinite(from, step.B * I);
   }
 };
 
@@ -588,6 +601,25 @@ bool fuse(Instruction& last, const Instruction& next) {
   return true;
 }
 
+void leaveInPlace(std::vector<Instruction>& list, const std::vector<std::vector<Span>>& touched) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    Gather* const gather = as<Gather>(list[i]);
+    if (gather == nullptr) continue;
+    const Span x = touched[i].front();
+    const auto isIn = [x](const Span& other) { return other.at < x.at + x.count && x.at < other.at + other.count; };
+    std::vector<Affine*> readers;
+    for (size_t j = 0; j < list.size(); ++j) {
+      const auto uses = std::count_if(touched[j].begin(), touched[j].end(), isIn);
+      if (j == i || uses == 0) continue;
+      Affine* const reader = as<Affine>(list[j]);
+      if (reader == nullptr || uses > 1 || reader->x != x.at || reader->I != gather->I) return;
+      readers.push_back(reader);
+    }
+    for (Affine* const reader : readers) reader->readsBatch = true;
+    gather->mayStay = !readers.empty();
+  }
+}
+
 void foresee(std::vector<Instruction>& chunk, const std::vector<Instruction>& step) {
   for (Instruction& each : chunk) {
     AffineGradWeights* const product = as<AffineGradWeights>(each);
@@ -609,54 +641,6 @@ const OpRow* findOp(const std::string& key) {
     if (row.key == key) return &row;
   }
   return nullptr;
-}
-
-double Operands::number(const char* name) const {
-  const auto& names = row_.operands;
-  const auto found = std::find(names.begin(), names.end(), name);
-  return values_[found - names.begin()];
-}
-
-// Sizes are below 2³¹, so that no product of two overflows.
-size_t Operands::size(const char* name) const {
-  const double value = number(name);
-  if (value >= 0 && value < kMost && value == std::floor(value)) return static_cast<size_t>(value);
-  fail(name, "is no size");
-  return 0;
-}
-
-size_t Operands::below(const char* name, size_t end) const {
-  const size_t value = size(name);
-  if (value >= end) fail(name, "lies beyond the row");
-  return value;
-}
-
-size_t Operands::size(const char* name, size_t value) const {
-  if (number(name) != static_cast<double>(value)) fail(name, "is not the plan's");
-  return value;
-}
-
-float* Operands::floats(const char* name, size_t count) const {
-  const double value = number(name);
-  const auto [parameters, own] = arena_;
-  if (value >= 0 && value <= static_cast<double>(parameters.count + own.count) && value == std::floor(value)) {
-    const auto at = static_cast<size_t>(value);
-    const bool isShared = at < parameters.count;
-    const Span& span = isShared ? parameters : own;
-    const size_t offset = isShared ? at : at - parameters.count;
-    if (count <= span.count - offset) return span.at + offset;
-  }
-  fail(name, "lies outside the arena");
-  return nullptr;
-}
-
-float* Operands::optional(const char* name, size_t count) const {
-  return number(name) == -1 ? nullptr : floats(name, count);
-}
-
-void Operands::fail(const char* name, const char* why) const {
-  if (!error_.empty()) return;
-  error_ = row_.key + ": operand " + name + " " + why;
 }
 
 }  // namespace downhill

@@ -22,7 +22,7 @@ struct Source {
   const void* x = nullptr;
   Kind kind = Kind::float32;
   double scale = 1;
-  bool isChecked = true;  // else a gather that meets a value which is not finite refuses the step
+  bool isChecked = true;  // else a step that meets a value of x which is not finite is refused
   const float* y = nullptr;
   const double* weights = nullptr;  // of each row in the loss; null: 1 each
   size_t rows = 0;
@@ -48,6 +48,8 @@ struct Step {
   size_t first = 0;
   const uint32_t* rows = nullptr;
   size_t row = 0;
+  // The chunk's rows of x: in the arena, or where they were given (see leaveInPlace).
+  const float* x = nullptr;
   // What the step found.
   double loss = 0;
   double penalty = 0;
@@ -84,6 +86,13 @@ bool fuse(Instruction& last, const Instruction& next);
 // Tells the products of `chunk` which weights `step` goes on to move by what they compute.
 void foresee(std::vector<Instruction>& chunk, const std::vector<Instruction>& step);
 
+struct Span;
+
+// Lets the products that read x of the batch read it where it was given, if they are all that wants it. `touched` is
+// what each instruction was given of the arena. A look at rows that were copied for a run leaves them in the arena all
+// the same, for others to read; what is given to `predict` is not copied at all.
+void leaveInPlace(std::vector<Instruction>& list, const std::vector<std::vector<Span>>& touched);
+
 // The arena as the loader sees it: offsets below `shared.count` lie in the parameter block, those above behind it.
 struct Span {
   float* at;
@@ -104,8 +113,9 @@ struct OpRow;
 // The operands of one instruction by name, checked as they are read. The first fault is kept in `error`.
 class Operands {
  public:
-  Operands(const OpRow& row, const double* values, const Arena& arena, const Sizes& sizes, std::string& error)
-      : row_(row), values_(values), arena_(arena), sizes_(sizes), error_(error) {}
+  Operands(const OpRow& row, const double* values, const Arena& arena, const Sizes& sizes, std::vector<Span>& touched,
+           std::string& error)
+      : row_(row), values_(values), arena_(arena), sizes_(sizes), touched_(touched), error_(error) {}
 
   size_t capacity() const { return sizes_.capacity; }
   const Sizes& sizes() const { return sizes_; }
@@ -131,6 +141,7 @@ class Operands {
   const double* values_;
   const Arena& arena_;
   Sizes sizes_;
+  std::vector<Span>& touched_;  // what `floats` gave
   std::string& error_;
 };
 

@@ -12,6 +12,7 @@ namespace {
 std::string loadList(const EncodedPlan& plan, const std::vector<double>& code, Scope scope, const Arena& arena,
                      std::vector<Instruction>& to, bool& needsTargets) {
   std::string error;
+  std::vector<std::vector<Span>> touched;  // of each in `to`
   for (size_t at = 0; at < code.size();) {
     const double index = code[at++];
     if (!(index >= 0 && index < static_cast<double>(plan.keys.size()))) return "an instruction has no key";
@@ -20,13 +21,20 @@ std::string loadList(const EncodedPlan& plan, const std::vector<double>& code, S
     if (row == nullptr) return "no operation " + key;
     if (row->scope != scope) return key + " stands in the wrong list";
     if (code.size() - at < row->operands.size()) return key + " lacks operands";
-    const Instruction next =
-        row->load(Operands(*row, code.data() + at, arena, {plan.capacity, plan.inputs, plan.targets}, error));
+    std::vector<Span> own;
+    const Sizes sizes{plan.capacity, plan.inputs, plan.targets};
+    const Instruction next = row->load(Operands(*row, code.data() + at, arena, sizes, own, error));
     if (!error.empty()) return error;
-    if (to.empty() || !fuse(to.back(), next)) to.push_back(next);
+    if (!to.empty() && fuse(to.back(), next)) {
+      touched.back().insert(touched.back().end(), own.begin(), own.end());
+    } else {
+      to.push_back(next);
+      touched.push_back(std::move(own));
+    }
     needsTargets = needsTargets || row->needsTargets;
     at += row->operands.size();
   }
+  leaveInPlace(to, touched);
   return error;
 }
 

@@ -180,6 +180,46 @@ TEST(engineTakesRowsByNumber) {
   }
 }
 
+// Rows of floats are read where they were given, others through the arena: the same bits. A row that is not finite is
+// refused wherever it stands, and one whose outputs overflow is not.
+TEST(engineReadsRowsWhereTheyAreGiven) {
+  for (const size_t inputs : {3, 300}) {
+    NetOptions options;
+    options.widths = {inputs, 200, 2};
+    options.activation = "relu";
+    const Net net(options);
+    for (const int threads : {1, 3}) {
+      const auto engine = net.load(threads);
+      const auto table = noiseTable(20, inputs, 2);
+      const float* const rows = static_cast<const float*>(table->source.x);
+      std::vector<float> x(rows, rows + 20 * inputs);
+      const std::vector<double> doubles(x.begin(), x.end());
+      Source given = table->source, copied = table->source;
+      given.x = x.data();
+      copied.x = doubles.data();
+      copied.kind = Source::Kind::float64;
+      given.isChecked = copied.isChecked = false;
+      std::vector<float> first(40), second(40);
+      CHECK(engine->predict(given, first.data()) && engine->predict(copied, second.data()));
+      CHECK(first == second);
+      for (const size_t at : {size_t{0}, 11 * inputs + 1, 20 * inputs - 1}) {
+        const float before = x[at];
+        for (const float odd : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                                -std::numeric_limits<float>::infinity()}) {
+          x[at] = odd;
+          CHECK(!engine->predict(given, first.data()));
+        }
+        x[at] = before;
+      }
+      x[inputs] = std::numeric_limits<float>::max();
+      const std::vector<float> huge(inputs * 200, 1e10f);
+      engine->write(net.W[0], huge.size(), huge.data());
+      CHECK(engine->predict(given, first.data()));
+      CHECK(!std::isfinite(first[2]));
+    }
+  }
+}
+
 TEST(engineRefusesAStepThatIsNotFinite) {
   const Net net({});
   const auto engine = net.load();

@@ -73,7 +73,7 @@ struct Layer {
   static Floats canaries(size_t n, size_t more) { return Floats(n + more, kCanary); }
 
   void forward(Pool& pool, Map after = nullptr) {
-    affine(pool, B, I, O, x.data(), W.data(), b.data(), y.data(), after);
+    affine(pool, B, I, O, x.data(), W.data(), b.data(), y.data(), {after});
   }
   void gradWeights(Pool& pool, bool accumulate) {
     affineGradWeights(pool, B, I, O, x.data(), dy.data(), dW.data(), db.data(), accumulate);
