@@ -1,6 +1,6 @@
 // The kernels against the machine and against BLAS: GFLOP/s of each product, its share of the peak of fused
 // multiply-adds measured in the same run, its ratio to sgemm of the linked BLAS, and its residual; then nanoseconds a
-// float of the functions.
+// float of the functions, and what a second thread costs.
 //
 //     npm run bench:kernels [-- avx512 | avx2 | portable …] [-- --short]
 //
@@ -10,11 +10,13 @@
 #include <time.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "blas.h"
@@ -285,6 +287,41 @@ void benchFunctions() {
   });
 }
 
+// ---- The pool ------------------------------------------------------------------------------------------------------
+
+// What it costs to have two threads: a job of two empty tiles, the other thread awake or asleep, and how long it
+// computes nothing before it sleeps. Of the wall, but for the last, which is the process's own time.
+void benchPool() {
+  Pool pool(2);
+  const auto job = [&] { pool.parallel(2, [](size_t, int) {}); };
+  const auto timeOf = [](clockid_t clock, const auto& fn) {
+    timespec before, after;
+    clock_gettime(clock, &before);
+    fn();
+    clock_gettime(clock, &after);
+    return static_cast<double>(after.tv_sec - before.tv_sec) * 1e6 +
+           static_cast<double>(after.tv_nsec - before.tv_nsec) * 1e-3;
+  };
+  const auto rest = [] { std::this_thread::sleep_for(std::chrono::milliseconds(5)); };
+  std::vector<double> awake, asleep, spun;
+  job();
+  for (int round = 0; round < 10 * rounds; ++round) {
+    rest();
+    asleep.push_back(timeOf(CLOCK_MONOTONIC, job));
+    awake.push_back(timeOf(CLOCK_MONOTONIC,
+                           [&] {
+                             for (int i = 0; i < 100; ++i) job();
+                           }) /
+                    100);
+    const double after = timeOf(CLOCK_PROCESS_CPUTIME_ID, rest);
+    spun.push_back(after - timeOf(CLOCK_PROCESS_CPUTIME_ID, rest));
+  }
+  std::printf("\n%-40s %8s\n", "two threads", "µs");
+  std::printf("%-40s %8.2f\n", "a job, the other awake", median(awake));
+  std::printf("%-40s %8.2f\n", "a job, the other asleep", median(asleep));
+  std::printf("%-40s %8.2f\n", "spun before it sleeps", median(spun));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -307,5 +344,6 @@ int main(int argc, char** argv) {
   }
   benchProducts(peak);
   benchFunctions();
+  benchPool();
   return 0;
 }
