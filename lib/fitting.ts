@@ -13,7 +13,7 @@ import { DownhillError } from './errors'
 import { inCallersUnits, measure } from './evaluation'
 import { lossRow } from './losses'
 import { type Metric, metricsOf } from './metrics'
-import { checkTraining, firstNonFinite, updateOf } from './network'
+import { checkTraining, firstNonFinite, type Network, updateOf } from './network'
 import { optimizerRow } from './optimizers'
 import type { Floats, Report, Table } from './plan/plan'
 import { checkPlotPath } from './plot'
@@ -42,6 +42,7 @@ export type FitCall = 'fit' | 'partialFit' | 'fitSync'
 /** All that a training needs, read, checked and bound. */
 export interface Prepared {
   readonly job: Job
+  readonly network: Network
   readonly engine: Engine
   /** Validates averaged weights. */
   readonly judge: Engine | null
@@ -50,6 +51,8 @@ export interface Prepared {
   readonly keepsState: boolean
   readonly data: readonly Bound[]
   readonly file: CheckpointFile | null
+  /** Whether the training came to an end of its own, so that its engine is at rest. */
+  isOver: boolean
 }
 
 // ---------------------------------------------------------------------------------------------------- before
@@ -176,7 +179,7 @@ export function prepare(
   }
   const bound = validation ? [data, validation.data] : [data]
   state.loadedFrom = null
-  return { job, engine, judge, averaged, recorder, keepsState, data: bound, file }
+  return { job, network, engine, judge, averaged, recorder, keepsState, data: bound, file, isOver: false }
 }
 
 /** The checkpoint to go on from; null where the run begins. @throws ERR_FILE, ERR_OPTION */
@@ -241,6 +244,7 @@ function strangeState(path: string): DownhillError {
 /** Keeps what the next run goes on from, and turns the outcome into the history or the error that it is. */
 export function conclude(state: State, prepared: Prepared, { status, reason, isAsked }: Outcome): History {
   const { engine, averaged, job, recorder, keepsState, file } = prepared
+  prepared.isOver = true
   const { since, firstStep, settings } = job
   const { optimizer, ema } = settings
   const steps = firstStep + recorder.steps
@@ -269,7 +273,7 @@ export function conclude(state: State, prepared: Prepared, { status, reason, isA
 }
 
 /** However it ended, also where a callback threw: what was trained was trained. */
-export function release(state: State, { engine, judge, data, job, recorder }: Prepared): void {
+export function release(state: State, { network, engine, judge, data, job, recorder, isOver }: Prepared): void {
   job.line?.end()
   state.epochs = job.firstEpoch + recorder.epochs.length
   if (recorder.steps > 0) {
@@ -280,5 +284,6 @@ export function release(state: State, { engine, judge, data, job, recorder }: Pr
   // A ledger is looked closer at on the data; they go when it goes.
   for (const bound of data) if (bound !== job.data || !job.settings.ledger) bound.release()
   judge?.close()
-  engine.close()
+  if (isOver) network.release(engine)
+  else engine.close()
 }

@@ -7,6 +7,7 @@
 import type { Backend, Bound, Engine } from './backends/backend'
 import { physicalCores } from './backends/cores'
 import { type BackendName, backendFor, pickBackend } from './backends/pick'
+import { drop, keep, take } from './backends/spare'
 import { typescriptBackend } from './backends/typescript'
 import { DownhillError } from './errors'
 import { type LayerSpec, needsWholeBatch } from './layers'
@@ -67,6 +68,8 @@ export class Network {
   readonly #engine: Engine
   /** Evaluates; loaded when first needed, for so many target columns. */
   #evaluator: Engine | null = null
+  /** What the trainers were asked for as. */
+  readonly #keys = new WeakMap<Engine, string>()
 
   constructor(options: NetworkOptions, seed: number, initScale: number) {
     this.#options = options
@@ -142,7 +145,8 @@ export class Network {
   }
 
   /**
-   * An engine that trains these parameters; or where the optimizer searches, one that visits others (train/search.ts).
+   * An engine that trains these parameters, its state zero; or where the optimizer searches, one that visits others
+   * (train/search.ts). Whoever has done with it gives it back with `release`.
    * @param batch rows a step
    * @param targets columns of the targets as the loss takes them
    * @param isAsync whether it leaves a core free
@@ -150,11 +154,26 @@ export class Network {
    */
   trainer(update: Update, batch: number, targets: number, isAsync: boolean, rows = batch): Engine {
     if (optimizerRow(update.optimizer).isSearch) return this.#searcher(update.optimizer, batch, targets)
+    const key = JSON.stringify([update, batch, targets, isAsync, rows])
+    const kept = take(this, key)
+    if (kept) {
+      kept.clear(kept.plan.state)
+      return kept
+    }
     const programs: readonly ProgramName[] = update.accounts
       ? ['train', 'evaluate', 'objective']
       : ['train', 'evaluate']
     const plan = this.#plan(programs, this.#chunkRows(batch, rows), targets, update)
-    return this.#load(plan, isAsync ? Math.max(1, physicalCores() - 1) : physicalCores())
+    const engine = this.#load(plan, isAsync ? Math.max(1, physicalCores() - 1) : physicalCores())
+    this.#keys.set(engine, key)
+    return engine
+  }
+
+  /** Takes back a trainer that is at rest, for the next who asks for such a one. */
+  release(trainer: Engine): void {
+    const key = this.#keys.get(trainer)
+    if (key === undefined) trainer.close()
+    else keep(this, key, trainer)
   }
 
   /** The training plan, as `explain` shows it. */
@@ -235,6 +254,7 @@ export class Network {
   }
 
   close(): void {
+    drop(this)
     this.#evaluator?.close()
     this.#engine.close()
   }

@@ -92,27 +92,31 @@ Machine Engine::machine(size_t program, const std::atomic<Stop>& stop) {
   return {pool_, paces_[program], programs_[program], plan_.capacity, gate_, parameters_->gate, stop};
 }
 
-Engine::Parts Engine::partsOf(size_t at, size_t count) const {
+template <class Use, class F>
+void Engine::eachPart(size_t at, size_t count, F&& fn) {
   const size_t shared = at < plan_.parameters ? std::min(count, plan_.parameters - at) : 0;
-  return {shared, count - shared};
+  const size_t own = count - shared;
+  std::optional<Use> memory, parameters;
+  if (own > 0) memory.emplace(gate_);
+  if (shared > 0) parameters.emplace(parameters_->gate);
+  if (shared > 0) fn(parameters_->floats.get() + at, 0, shared);
+  if (own > 0) fn(own_.get() + (at + shared - plan_.parameters), shared, own);
 }
 
 void Engine::read(size_t at, size_t count, float* to) {
-  const auto [shared, own] = partsOf(at, count);
-  std::optional<Shared> memory, parameters;
-  if (own > 0) memory.emplace(gate_);
-  if (shared > 0) parameters.emplace(parameters_->gate);
-  if (shared > 0) std::memcpy(to, parameters_->floats.get() + at, shared * sizeof(float));
-  if (own > 0) std::memcpy(to + shared, own_.get() + (at + shared - plan_.parameters), own * sizeof(float));
+  eachPart<Shared>(at, count, [to](const float* floats, size_t place, size_t n) {
+    std::memcpy(to + place, floats, n * sizeof(float));
+  });
 }
 
 void Engine::write(size_t at, size_t count, const float* from) {
-  const auto [shared, own] = partsOf(at, count);
-  std::optional<Alone> memory, parameters;
-  if (own > 0) memory.emplace(gate_);
-  if (shared > 0) parameters.emplace(parameters_->gate);
-  if (shared > 0) std::memcpy(parameters_->floats.get() + at, from, shared * sizeof(float));
-  if (own > 0) std::memcpy(own_.get() + (at + shared - plan_.parameters), from + shared, own * sizeof(float));
+  eachPart<Alone>(at, count, [from](float* floats, size_t place, size_t n) {
+    std::memcpy(floats, from + place, n * sizeof(float));
+  });
+}
+
+void Engine::clear(size_t at, size_t count) {
+  eachPart<Alone>(at, count, [](float* floats, size_t, size_t n) { std::memset(floats, 0, n * sizeof(float)); });
 }
 
 std::string Engine::check(const Slice& slice, const Source& source) const {

@@ -51,6 +51,7 @@ class Engine {
   // Copies from or to the arena; a range inside [0, length).
   void read(size_t at, size_t count, float* to);
   void write(size_t at, size_t count, const float* from);
+  void clear(size_t at, size_t count);
 
   // Why a slice cannot be run on this data, as a sentence; empty if it can.
   std::string check(const Slice& slice, const Source& source) const;
@@ -85,11 +86,10 @@ class Engine {
       : plan_(std::move(plan)), pool_(threads), paces_(kProgramCount, Pace(pool_.most())) {}
   Machine machine(size_t program, const std::atomic<Stop>& stop);
   void serve();
-  // The part of [at, at + count) in the parameter block, and the part behind it.
-  struct Parts {
-    size_t shared, own;
-  };
-  Parts partsOf(size_t at, size_t count) const;
+  // Calls fn(floats, place in the range, count) with the part of [at, at + count) in the parameter block and with the
+  // part behind it, each of them held as Use does.
+  template <class Use, class F>
+  void eachPart(size_t at, size_t count, F&& fn);
 
   EncodedPlan plan_;
   std::shared_ptr<Parameters> parameters_;

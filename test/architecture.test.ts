@@ -110,7 +110,9 @@ t.test('one file knows the addon, one knows Node', async (t) => {
     ['backends/native'],
   )
   const nodes = filesOf('native', '.cc', '.h').filter((file) => /#include <(node_api|napi|uv|v8)/.test(read(file)))
-  t.strictSame(nodes, ['native/addon.cc'])
+  t.strictSame(nodes, ['native/border.h'])
+  const bordering = filesOf('native', '.cc', '.h').filter((file) => read(file).includes('#include "border.h"'))
+  t.strictSame(bordering, ['native/addon.cc'])
 })
 
 // ---------------------------------------------------------------------------------------------------- rows

@@ -479,6 +479,34 @@ t.test('however a training is cut into slices, sync or not, the bits are the sam
   }),
 )
 
+t.test('an engine that has trained, even to NaN, trains anew as a fresh one does', (t) =>
+  onEach(t, ALL, (t, on) => {
+    for (const row of SMALL) {
+      const [fresh, used] = [new Loaded(on, row), new Loaded(on, row)]
+      const { parameters, state } = fresh.plan
+      const start = fresh.engine.read(parameters)
+      used.engine.run(used.slice('train', 3))
+      // Between tensors there are gaps, which are zero and stay so.
+      used.engine.write(
+        parameters,
+        start.map((value) => (value === 0 ? 0 : Number.NaN)),
+      )
+      used.engine.run(used.slice('train', 1))
+      used.engine.write(parameters, start)
+      used.engine.clear(state)
+      t.ok(
+        used.engine.read(state).every((value) => value === 0),
+        `${row.name}: a state that is cleared is zero`,
+      )
+      const [report, again] = [fresh, used].map((loaded) => loaded.engine.run(loaded.slice('train', 3)))
+      t.ok(sameBits(series(report), series(again)), `${row.name}: the same losses`)
+      for (const range of [parameters, state])
+        t.ok(sameBits([fresh.engine.read(range)], [used.engine.read(range)]), `${row.name}: the same floats`)
+      for (const loaded of [fresh, used]) loaded.close()
+    }
+  }),
+)
+
 t.test('a row gives the same output alone, among others, in chunks of any size, and in a slice', (t) =>
   onEach(t, ALL, (t, on) => {
     for (const row of CASES.filter(({ rows }) => rows < 200)) {

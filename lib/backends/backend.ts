@@ -31,6 +31,8 @@ export interface Engine {
   read(range: Range): Floats
   /** Overwrites a range. Not during a slice of this engine. */
   write(range: Range, values: ArrayLike<number>): void
+  /** Makes a range zero. Not during a slice of this engine. */
+  clear(range: Range): void
   /** Runs a slice on this thread. */
   run(slice: Slice<Bound>): Report
   /**

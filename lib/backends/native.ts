@@ -66,6 +66,7 @@ type SliceArguments = [
 interface AddonEngine {
   read(at: number, length: number): Float32Array
   write(at: number, values: Float32Array): void
+  clear(at: number, count: number): void
   run(...slice: SliceArguments): Report
   start(...slice: [...SliceArguments, id: number, follows: boolean]): void
   predict(x: Floats | Uint8Array, rows: number, scale: number): Float32Array | null
@@ -239,6 +240,10 @@ class NativeEngine implements Engine {
   write({ at, length }: Range, values: ArrayLike<number>): void {
     const floats = values instanceof Float32Array ? values : new Float32Array(values)
     this.#engine.write(at, floats.length === length ? floats : floats.subarray(0, length))
+  }
+
+  clear({ at, length }: Range): void {
+    this.#engine.clear(at, length)
   }
 
   run(slice: Slice<Bound>): Report {

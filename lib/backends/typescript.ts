@@ -95,6 +95,10 @@ class TypescriptEngine implements Engine {
     this.#gate.reading(() => this.#range(range).set(values))
   }
 
+  clear(range: Range): void {
+    this.#gate.reading(() => this.#range(range).fill(0))
+  }
+
   run(slice: Slice<Bound>): Report {
     this.#stop.set(false)
     const local = { ...slice, follows: false, data: (slice.data as BoundHere).table }
