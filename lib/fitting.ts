@@ -31,10 +31,11 @@ import { type Built, carriedFor, indicesOf, knownBy, networkFor, readRows, type 
 import { Averaged } from './train/averaged'
 import { checkMonitor } from './train/best'
 import { aborted } from './train/drive'
-import type { History, Recorder } from './train/history'
+import type { Epoch, History, Recorder } from './train/history'
 import type { Job, Outcome, Watch, Weights } from './train/job'
 import type { FitSettings } from './train/options'
 import { isSeen, ProgressLine } from './train/progress'
+import { hearsEpochs } from './train/schedules'
 import { readParameters, writeParameters } from './weights'
 
 export type FitCall = 'fit' | 'partialFit' | 'fitSync'
@@ -156,7 +157,7 @@ export function prepare(
   if (settings.ledger) watches.push(ledgerWatch({ ...source, network, engine, table, recorder }))
   const job: Job = {
     ...source,
-    earlier: snapshot?.earlier ?? carried?.epochs ?? [],
+    earlier: snapshot ? [...snapshot.earlier] : (carried?.epochs ?? []),
     isAsync,
     validation,
     weights: parameters,
@@ -241,6 +242,17 @@ function strangeState(path: string): DownhillError {
 
 // ---------------------------------------------------------------------------------------------------- after
 
+/** Epochs that are remembered where no schedule asked for them yet; a stream may be endless. */
+const REMEMBERED = 1 << 16
+
+/** The epochs of the runs before, which are this run's own, with those of this run. */
+function remembered({ earlier, settings }: Job, recorded: readonly Epoch[]): Epoch[] {
+  for (const epoch of recorded) earlier.push(epoch)
+  const isEnough = !hearsEpochs(settings.schedule) && earlier.length > 2 * REMEMBERED
+  if (isEnough) earlier.splice(0, earlier.length - REMEMBERED)
+  return earlier
+}
+
 /** Keeps what the next run goes on from, and turns the outcome into the history or the error that it is. */
 export function conclude(state: State, prepared: Prepared, { status, reason, isAsked }: Outcome): History {
   const { engine, averaged, job, recorder, keepsState, file } = prepared
@@ -248,7 +260,7 @@ export function conclude(state: State, prepared: Prepared, { status, reason, isA
   const { since, firstStep, settings } = job
   const { optimizer, ema } = settings
   const steps = firstStep + recorder.steps
-  const epochs = [...job.earlier, ...recorder.epochs]
+  const epochs = keepsState ? remembered(job, recorder.epochs) : []
   const weights = averaged?.before ?? null
   state.carried = keepsState
     ? { optimizer, ema, state: engine.read(engine.plan.state), weights, steps, since, epochs }

@@ -36,8 +36,8 @@ export interface Carried {
   readonly steps: number
   /** Epochs trained before the state began; tells the masks of two runs apart. */
   readonly since: number
-  /** Those recorded since. */
-  readonly epochs: readonly Epoch[]
+  /** Those recorded since; the next run adds its own. */
+  readonly epochs: Epoch[]
 }
 
 export interface State {

@@ -25,7 +25,7 @@ export interface Job {
   /** Epochs trained before the optimizer's state began. */
   readonly since: number
   /** Epochs recorded by the partialFits whose state is continued. */
-  readonly earlier: readonly Epoch[]
+  readonly earlier: Epoch[]
   readonly validation: Validation | null
   readonly weights: Weights
   /** What the run is judged by and leaves: the weights, or their average. */

@@ -29,7 +29,7 @@ export class Rates {
       steps: firstStep + epochs * stepsPerEpoch,
       epochs: before + epochs,
     })
-    for (const epoch of [...earlier, ...recorded]) this.#pacer.hear(epoch)
+    for (const list of [earlier, recorded]) for (const epoch of list) this.#pacer.hear(epoch)
   }
 
   /** Whether it must hear of each epoch before the next begins. */

@@ -301,6 +301,10 @@ export function rateOf({ rate, settings: { schedule } }: ScheduleSpec, own: numb
   return rate ?? (isSpec(schedule) ? rateOf(schedule, own) : own)
 }
 
+/** Whether its rates depend on the epochs that were recorded. */
+export const hearsEpochs = (schedule: ScheduleSpec | RateFunction): boolean =>
+  typeof schedule !== 'function' && pacerOf(schedule, 0).isWaiting
+
 /** Whether it cannot do without the loss of validation rows. */
 export function monitorsValidation({ settings: { monitor, schedule } }: ScheduleSpec): boolean {
   return monitor === 'valLoss' || (isSpec(schedule) && monitorsValidation(schedule))
