@@ -76,5 +76,6 @@ function put(block: Floats, tensor: Tensor, value: unknown, name: string, dtype:
   const { rows, columns } = tensor.spec
   const { x, scale } = readFeatures(value, { inputs: columns, rows, name, dtype })
   const to = tensorIn(block, tensor)
-  for (let i = 0; i < to.length; i++) to[i] = x[i] * scale
+  if (scale === 1) to.set(x)
+  else for (let i = 0; i < to.length; i++) to[i] = x[i] * scale
 }
