@@ -128,16 +128,17 @@ TEST(engineTrainsAsItsTwinDoes) {
   }
 }
 
-// One slice of all steps, slices of one step, a thread of its own, and any number of threads: the same bits.
+// One slice of all steps, slices of one step, a thread of its own, and any number of threads: the same bits. The layers
+// are wide enough for their products to be cut.
 TEST(engineBitsDependOnTheStepsAlone) {
   NetOptions options;
-  options.widths = {19, 70, 33, 5};
+  options.widths = {190, 300, 130, 5};
   options.optimizer = "adam";
   options.capacity = 64;
   options.dropout = 0.25;
   options.lambda = 1e-3;
   const Net net(options);
-  const auto table = noiseTable(301, 19, 5);
+  const auto table = noiseTable(301, 190, 5);
   const Slice whole = sliceOver(kTrain, 301, 128, 9, 0.01);
   const auto first = net.load(1);
   const Report expected = first->run(whole, table->source);
