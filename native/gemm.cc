@@ -144,27 +144,11 @@ void sgemm(bool transA, bool transB, size_t m, size_t n, size_t k, const float* 
                static_cast<int>(lda), b, static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
 }
 
-// Whether equal rows of one call come out equal, for columns that are and are not multiples of a vector.
-bool keepsRows() {
-  static const bool keeps = [] {
-    for (const auto& [n, k] : {std::pair<size_t, size_t>{kBlasColumns, 40}, {13, 600}, {100, 300}}) {
-      std::vector<float> a(kBlasRows * k), b(k * n), c(kBlasRows * n);
-      for (size_t i = 0; i < a.size(); ++i) a[i] = 1 / static_cast<float>(3 + i % k);
-      for (size_t i = 0; i < b.size(); ++i) b[i] = 1 / static_cast<float>(7 + i);
-      sgemm(false, false, kBlasRows, n, k, a.data(), k, b.data(), n, 0, c.data(), n);
-      for (size_t r = 1; r < kBlasRows; ++r)
-        if (std::memcmp(c.data(), c.data() + r * n, n * sizeof(float)) != 0) return false;
-    }
-    return true;
-  }();
-  return keeps;
-}
-
 // c = after(start + a·b), a (m, k), b (k, n) or transposed, start a row or c itself or null. False, and nothing done,
 // where BLAS or memory will not have it.
 bool rowsOnBlas(Pool& pool, size_t m, size_t n, size_t k, const float* a, const float* b, bool bTransposed,
                 const float* start, float* c, const After& after) {
-  if (!keepsRows()) return false;
+  if (!blasKeepsRows()) return false;
   const size_t across = ceilDiv(n, kBlasColumns), down = ceilDiv(m, kBlasRows);
   const size_t padded = kBlasRows * (k + kBlasColumns);
   if (m % kBlasRows != 0)
@@ -206,6 +190,22 @@ void addProduct(Pool& pool, size_t m, size_t n, size_t k, const float* a, const 
 }
 
 }  // namespace
+
+// For columns that are and are not multiples of a vector.
+bool blasKeepsRows() {
+  static const bool keeps = [] {
+    for (const auto& [n, k] : {std::pair<size_t, size_t>{kBlasColumns, 40}, {13, 600}, {100, 300}}) {
+      std::vector<float> a(kBlasRows * k), b(k * n), c(kBlasRows * n);
+      for (size_t i = 0; i < a.size(); ++i) a[i] = 1 / static_cast<float>(3 + i % k);
+      for (size_t i = 0; i < b.size(); ++i) b[i] = 1 / static_cast<float>(7 + i);
+      sgemm(false, false, kBlasRows, n, k, a.data(), k, b.data(), n, 0, c.data(), n);
+      for (size_t r = 1; r < kBlasRows; ++r)
+        if (std::memcmp(c.data(), c.data() + r * n, n * sizeof(float)) != 0) return false;
+    }
+    return true;
+  }();
+  return keeps;
+}
 
 void forceProducts(Products products) { wanted().store(products, std::memory_order_relaxed); }
 

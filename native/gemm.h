@@ -52,4 +52,8 @@ void affineGradInputTangent(Pool& pool, size_t B, size_t I, size_t O, const floa
 enum class Products { kFaster, kOwn, kBlas };
 void forceProducts(Products products);
 
+// Whether BLAS gives equal rows of one call equal results, as it is asked before its first use for rows. Where it does
+// not, y and dx are our own kernels' whatever is asked for, and only dW goes to BLAS. There must be a BLAS.
+bool blasKeepsRows();
+
 }  // namespace downhill

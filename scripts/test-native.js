@@ -4,7 +4,8 @@
  *
  *     node scripts/test-native.js [--sanitize address | thread] [--no-run] [word …]
  *
- * Runs the tests whose names contain a word, or all. --sanitize: `address` stands for AddressSanitizer and
+ * Runs the tests whose names contain a word, or all; and where all, those of the products again on each of OpenBLAS' kernels
+ * that this CPU runs, since some of them are refused for some products, and say so. --sanitize: `address` stands for AddressSanitizer and
  * UndefinedBehaviorSanitizer, without suppressions; `thread` for ThreadSanitizer, which cannot see into OpenBLAS, so
  * that build runs on its own loops. Objects are kept in build/core, by flags; only what is older than a source or a
  * header is compiled again.
@@ -80,6 +81,25 @@ async function build(sanitizer) {
   return linked.ok ? program : null
 }
 
+/** OpenBLAS' kernels, by what they need of the CPU. Prescott's is what every x86-64 has. */
+const KERNELS = { Prescott: [], Sandybridge: ['avx'], Haswell: ['avx2', 'fma'] }
+
+/** Words in the names of tests that let BLAS multiply. */
+const PRODUCTS = 'blas products Layer gradientsOf aRowHas bitsDoNot whatComes notANumber'.split(' ')
+
+/** Those of KERNELS that there are here. */
+function kernelsHere() {
+  if (process.platform !== 'linux' || process.arch !== 'x64' || recipe.coreDefines().length === 0) return []
+  const flags = /^flags\s*: (.*)$/m.exec(fs.readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' ') ?? []
+  return Object.entries(KERNELS).flatMap(([name, needs]) => (needs.every((need) => flags.includes(need)) ? [name] : []))
+}
+
+/** Runs the program; a failure is that of this script. @param {string} program @param {string[]} words */
+function test(program, words, env = {}) {
+  const { status } = spawnSync(program, words, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
+  if (status !== 0) process.exitCode = status ?? 1
+}
+
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -93,8 +113,10 @@ async function main() {
   if (program === null) {
     process.exitCode = 1
   } else if (!values['no-run']) {
-    const { status } = spawnSync(program, positionals, { cwd: root, stdio: 'inherit' })
-    process.exitCode = status ?? 1
+    test(program, positionals)
+    if (positionals.length > 0 || sanitizer !== 'none') return
+    for (const kernels of kernelsHere())
+      test(program, PRODUCTS, { OPENBLAS_CORETYPE: kernels, DOWNHILL_PRODUCTS: 'blas' })
   }
 }
 

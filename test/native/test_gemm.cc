@@ -2,6 +2,7 @@
 // and however many threads there are, NaN and infinities where arithmetic takes them, and no memory touched beside.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <initializer_list>
 #include <limits>
 #include <string>
@@ -46,19 +47,22 @@ bool sameBits(const Floats& a, const Floats& b) {
   return a.size() == b.size() && sameBits(a.data(), b.data(), a.size());
 }
 
-// Calls fn for each way to multiply that this machine has: each set of kernels, and BLAS.
+// Calls fn for each way to multiply that this machine has: each set of kernels, and BLAS; or with
+// DOWNHILL_PRODUCTS=blas in the environment BLAS alone.
 template <class F>
 void everyWay(const F& fn) {
   const Simd before = simd();
+  const char* const asked = std::getenv("DOWNHILL_PRODUCTS");
+  const bool isBlasAlone = asked != nullptr && std::strcmp(asked, "blas") == 0;
   for (const Simd set : {Simd::kPortable, Simd::kAvx2, Simd::kAvx512}) {
-    if (!forceSimd(set)) continue;
+    if (isBlasAlone || !forceSimd(set)) continue;
     forceProducts(Products::kOwn);
     fn(nameOf(set));
   }
   forceSimd(before);
   if (blas().available) {
     forceProducts(Products::kBlas);
-    fn("blas");
+    fn(blasKeepsRows() ? "blas" : "blas, for dW alone");
   }
   forceProducts(Products::kFaster);
 }
@@ -349,6 +353,32 @@ TEST(notANumberAndInfinityGoWhereArithmeticTakesThem) {
       for (size_t i = 0; i < B * I; ++i) CHECK(std::isnan(layer.dx[i]));
     }
   });
+}
+
+// 64 equal rows of a and any b: whether all rows of the product are equal.
+bool keepsRows(size_t n, size_t k, bool bTransposed) {
+  const Floats row = numbers(k, 1), b = numbers(k * n, 2);
+  Floats a, c(64 * n);
+  for (size_t r = 0; r < 64; ++r) a.insert(a.end(), row.begin(), row.end());
+  const auto size = [](size_t of) { return static_cast<int>(of); };
+  blas().sgemm(false, bTransposed, 64, size(n), size(k), 1, a.data(), size(k), b.data(), size(bTransposed ? k : n), 0,
+               c.data(), size(n));
+  for (size_t r = 1; r < 64; ++r)
+    if (!sameBits(c.data(), c.data() + r * n, n)) return false;
+  return true;
+}
+
+// Its kernels for Haswell and Zen do not keep rows (docs/decisions/0003-kernels.md). The few shapes that gemm.cc asks
+// after must find that out: whoever breaks the promise on any of these must have been refused.
+TEST(blasIsRefusedForRowsItDoesNotKeep) {
+  if (!blas().available) return;
+  const bool isTaken = blasKeepsRows();
+  std::printf("  %s: y and dx by %s, dW by BLAS, where BLAS is asked for\n", blas().name, isTaken ? "BLAS" : "us");
+  for (const size_t n : {2, 5, 13, 16, 40, 100, 129, 333, 512})
+    for (const size_t k : {3, 17, 40, 300, 600, 1030})
+      for (const bool bTransposed : {false, true}) CHECK(!isTaken || keepsRows(n, k, bTransposed));
+  const std::string name = blas().name;
+  if (name.find("Haswell") != std::string::npos || name.find("Zen") != std::string::npos) CHECK(!isTaken);
 }
 
 TEST(kernelsAreChosenByName) {
