@@ -123,7 +123,7 @@ export function prepare(
     },
   }
   const averaged = settings.ema === null ? null : new Averaged(engine, parameters)
-  const judge = held && averaged ? network.judge(table.targets) : null
+  const judge = held && averaged ? network.judge(table.targets, isAsync) : null
   const validation = held && {
     data: (judge ?? engine).bind(held),
     ...(judge && averaged && { on: judge, begin: () => judge.write(judge.plan.parameters, averaged.read()) }),
@@ -154,7 +154,7 @@ export function prepare(
   }
   const watches: Watch[] = []
   if (!carried && !isSearch) watches.push(startWatch({ engine, network, batch, settings, origin: state, recorder }))
-  if (settings.ledger) watches.push(ledgerWatch({ ...source, network, engine, table, recorder }))
+  if (settings.ledger) watches.push(ledgerWatch({ ...source, isAsync, network, engine, table, recorder }))
   const job: Job = {
     ...source,
     earlier: snapshot ? [...snapshot.earlier] : (carried?.epochs ?? []),

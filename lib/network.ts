@@ -76,7 +76,7 @@ export class Network {
     this.layout = layOut(options.model)
     const plan = this.#plan(['predict'], PREDICT_ROWS, 0)
     this.#backend = backendFor(plan, pickBackend(options.backend, options.dtype), options.backend)
-    this.#engine = this.#backend.load(plan, this.#threads(PREDICT_ROWS, physicalCores()))
+    this.#engine = this.#backend.load(plan, this.#threads(PREDICT_ROWS, false))
     this.draw(seed, initScale)
   }
 
@@ -130,10 +130,7 @@ export class Network {
 
   /** Loss and its gradient at the parameters as they are; the gradient mirrors the parameter block. */
   gradient(table: Table): { loss: number; gradient: Floats } {
-    const engine = this.#load(
-      this.#plan(['gradient'], Math.min(table.rows, CHUNK_ROWS), table.targets),
-      physicalCores(),
-    )
+    const engine = this.#load(this.#plan(['gradient'], Math.min(table.rows, CHUNK_ROWS), table.targets), false)
     const data = engine.bind(table)
     try {
       const report = engine.run(evaluation(data, 'gradient'))
@@ -149,11 +146,11 @@ export class Network {
    * (train/search.ts). Whoever has done with it gives it back with `release`.
    * @param batch rows a step
    * @param targets columns of the targets as the loss takes them
-   * @param isAsync whether it leaves a core free
+   * @param isAsync whether it leaves a core free, as engines do that run beside the event loop
    * @param rows that are to be held at once, at most, where a layer does not need the whole batch
    */
   trainer(update: Update, batch: number, targets: number, isAsync: boolean, rows = batch): Engine {
-    if (optimizerRow(update.optimizer).isSearch) return this.#searcher(update.optimizer, batch, targets)
+    if (optimizerRow(update.optimizer).isSearch) return this.#searcher(update.optimizer, batch, targets, isAsync)
     const key = JSON.stringify([update, batch, targets, isAsync, rows])
     const kept = take(this, key)
     if (kept) {
@@ -164,7 +161,7 @@ export class Network {
       ? ['train', 'evaluate', 'objective']
       : ['train', 'evaluate']
     const plan = this.#plan(programs, this.#chunkRows(batch, rows), targets, update)
-    const engine = this.#load(plan, isAsync ? Math.max(1, physicalCores() - 1) : physicalCores())
+    const engine = this.#load(plan, isAsync)
     this.#keys.set(engine, key)
     return engine
   }
@@ -192,14 +189,14 @@ export class Network {
 
   /** An engine for a plan of this model, over this network's own parameters. Whoever loads it closes it. */
   load(plan: Plan): Engine {
-    return this.#load(plan, physicalCores())
+    return this.#load(plan, false)
   }
 
   /**
    * An engine for the objective, its gradient and, where `curves`, its curvature over `rows` rows. Its parameters are its
    * own, and those of this moment: whoever looks around moves nobody else's.
    */
-  surveyor(rows: number, targets: number, curves = true): Engine {
+  surveyor(rows: number, targets: number, { curves = true, isAsync = true } = {}): Engine {
     const plan = (capacity: number, keepsPass: boolean): Plan => {
       const { model, loss, dtype } = this.#options
       const programs: readonly ProgramName[] = ['linearize', 'objective', ...(curves ? (['curvature'] as const) : [])]
@@ -208,6 +205,7 @@ export class Network {
     const whole = curves ? plan(rows, true) : null
     const engine = this.#loadApart(
       whole !== null && whole.length <= MOST_KEPT ? whole : plan(this.#chunkRows(rows), false),
+      isAsync,
     )
     engine.write(engine.plan.parameters, this.parameters)
     return engine
@@ -217,21 +215,22 @@ export class Network {
    * An engine for the gradient of a training step of `batch` rows, masks and all, that makes no step; and without masks.
    * Its parameters are its own, and zero.
    */
-  twin(batch: number, targets: number): Engine {
-    return this.#loadApart(this.#plan(['train', 'linearize'], this.#chunkRows(batch), targets))
+  twin(batch: number, targets: number, isAsync: boolean): Engine {
+    return this.#loadApart(this.#plan(['train', 'linearize'], this.#chunkRows(batch), targets), isAsync)
   }
 
   /** An engine that evaluates other parameters than these: its own, which are zero. */
-  judge(targets: number): Engine {
-    return this.#loadApart(this.#plan(['evaluate'], PREDICT_ROWS, targets))
+  judge(targets: number, isAsync: boolean): Engine {
+    return this.#loadApart(this.#plan(['evaluate'], PREDICT_ROWS, targets), isAsync)
   }
 
   /**
    * An engine for a search: the objective and its gradient at parameters of its own, which are zero, in chunks of at most
    * `rows` rows; and the optimizer's state.
    */
-  #searcher(optimizer: OptimizerSpec, rows: number, targets: number): Engine {
-    return this.#loadApart(this.#plan(['linearize', 'evaluate'], Math.min(rows, CHUNK_ROWS), targets, { optimizer }))
+  #searcher(optimizer: OptimizerSpec, rows: number, targets: number, isAsync: boolean): Engine {
+    const plan = this.#plan(['linearize', 'evaluate'], Math.min(rows, CHUNK_ROWS), targets, { optimizer })
+    return this.#loadApart(plan, isAsync)
   }
 
   /** An engine for the passes of an optimizer alone, in float64, its parameters its own. Its data: one row. */
@@ -262,7 +261,7 @@ export class Network {
   #evaluatorFor(targets: number): Engine {
     if (this.#evaluator?.plan.targets === targets) return this.#evaluator
     this.#evaluator?.close()
-    this.#evaluator = this.#load(this.#plan(['evaluate'], PREDICT_ROWS, targets), physicalCores())
+    this.#evaluator = this.#load(this.#plan(['evaluate'], PREDICT_ROWS, targets), false)
     return this.#evaluator
   }
 
@@ -271,14 +270,14 @@ export class Network {
     return compile(model, { dtype, capacity, loss, targets, programs, ...update })
   }
 
-  #load(plan: Plan, threads: number): Engine {
-    return this.#backend.load(plan, this.#threads(plan.capacity, threads), this.#engine)
+  #load(plan: Plan, isAsync: boolean): Engine {
+    return this.#backend.load(plan, this.#threads(plan.capacity, isAsync), this.#engine)
   }
 
-  /** As #load, sharing nothing, and leaving a core free. */
-  #loadApart(plan: Plan): Engine {
+  /** As #load, sharing nothing. */
+  #loadApart(plan: Plan, isAsync: boolean): Engine {
     const backend = backendFor(plan, this.#backend, this.#options.backend)
-    return backend.load(plan, this.#threads(plan.capacity, Math.max(1, physicalCores() - 1)))
+    return backend.load(plan, this.#threads(plan.capacity, isAsync))
   }
 
   /** Rows of a chunk of a batch that is trained on. */
@@ -286,10 +285,11 @@ export class Network {
     return needsWholeBatch(this.model.layers) ? batch : Math.min(rows, CHUNK_ROWS)
   }
 
-  #threads(rows: number, auto: number): number {
+  #threads(rows: number, isAsync: boolean): number {
     const { threads } = this.#options
     if (threads !== 'auto') return threads
-    return rows * this.layout.parameters.length < SMALL_STEP ? 1 : auto
+    if (rows * this.layout.parameters.length < SMALL_STEP) return 1
+    return isAsync ? Math.max(1, physicalCores() - 1) : physicalCores()
   }
 }
 

@@ -112,7 +112,10 @@ for (const environment of ENVIRONMENTS) {
   const name = [set, by || 'whoever is faster', core].filter(Boolean).join(', ')
   t.test(name, { skip: lacking(environment) }, async (t) => {
     const { said, text } = await run(environment)
-    if (said === null) return t.fail('it ended without a word', { text })
+    if (said === null) {
+      t.fail('it ended without a word', { text })
+      return
+    }
     seen.set(name, said)
     t.equal(said.simd, set, 'the set asked for')
     if (core !== undefined) t.match(said.blas, core, "OpenBLAS' kernels asked for")

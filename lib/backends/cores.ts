@@ -8,25 +8,31 @@ let known: number | null = null
 
 /** At least 1. Hyperthreads count once where Linux says which they are. */
 export function physicalCores(): number {
-  known ??= Math.max(1, Math.min(availableParallelism(), quota(), siblings()))
+  known ??= Math.max(1, Math.min(availableParallelism(), quotaHere(), siblings(readText('/proc/cpuinfo') ?? '')))
   return known
 }
 
-/** Cores of the control group's quota (v2, then v1), rounded down; Infinity where there is none. */
-function quota(): number {
-  const v2 = readWords('/sys/fs/cgroup/cpu.max')
-  if (v2 && v2[0] !== 'max') return Math.max(1, Math.floor(Number(v2[0]) / Number(v2[1])))
-  const v1 = readWords('/sys/fs/cgroup/cpu/cpu.cfs_quota_us')
-  const period = readWords('/sys/fs/cgroup/cpu/cpu.cfs_period_us')
-  if (v1 && period && Number(v1[0]) > 0) return Math.max(1, Math.floor(Number(v1[0]) / Number(period[0])))
-  return Number.POSITIVE_INFINITY
+function quotaHere(): number {
+  const v2 = readText('/sys/fs/cgroup/cpu.max')
+  if (v2 !== null) return quota(v2)
+  const [most, period] = ['quota', 'period'].map((name) => readText(`/sys/fs/cgroup/cpu/cpu.cfs_${name}_us`))
+  return quota(`${most ?? 'max'} ${period ?? ''}`)
 }
 
-/** Physical cores by /proc/cpuinfo: distinct pairs of socket and core; Infinity where it does not say. */
-function siblings(): number {
+/**
+ * Cores of a control group's quota, `<microseconds> <period>` as v2 writes it, rounded down but at least 1; Infinity
+ * where there is none: `max`, −1 as v1 has it, or what is no number.
+ */
+export function quota(text: string): number {
+  const [most, period] = text.trim().split(/\s+/).map(Number)
+  return most > 0 && period > 0 ? Math.max(1, Math.floor(most / period)) : Number.POSITIVE_INFINITY
+}
+
+/** Physical cores by the text of /proc/cpuinfo: distinct pairs of socket and core; Infinity where it does not say. */
+export function siblings(cpuinfo: string): number {
   const cores = new Set<string>()
   let socket = ''
-  for (const line of (readText('/proc/cpuinfo') ?? '').split('\n')) {
+  for (const line of cpuinfo.split('\n')) {
     const [key, value] = line.split(':').map((part) => part.trim())
     if (key === 'physical id') socket = value
     if (key === 'core id') cores.add(`${socket}/${value}`)
@@ -40,8 +46,4 @@ function readText(path: string): string | null {
   } catch {
     return null
   }
-}
-
-function readWords(path: string): string[] | null {
-  return readText(path)?.trim().split(/\s+/) ?? null
 }

@@ -30,6 +30,7 @@ const FIXED_ROWS = 512
 
 /** A run of which a ledger is kept. */
 export interface LedgeredRun extends SliceSource {
+  readonly isAsync: boolean
   readonly network: Network
   /** The engine that trains; its plan accounts where batches are full. */
   readonly engine: Engine
@@ -304,10 +305,11 @@ class SampledBook implements Watch, Ledger {
   /** Engines of their own, from when they are first needed: nothing that trains is touched. */
   #open(): Aside {
     if (this.#aside) return this.#aside
-    const { network, table, batch, settings } = this.#run
+    const { network, table, batch, settings, isAsync } = this.#run
     const sample = this.#sample()
-    const survey = new Survey(network.surveyor(sample.rows, table.targets, settings.ledger === 'all'), sample)
-    this.#aside = { survey, sample, twin: this.#isWhole ? null : network.twin(batch, table.targets) }
+    const curves = settings.ledger === 'all'
+    const survey = new Survey(network.surveyor(sample.rows, table.targets, { curves, isAsync }), sample)
+    this.#aside = { survey, sample, twin: this.#isWhole ? null : network.twin(batch, table.targets, isAsync) }
     return this.#aside
   }
 
