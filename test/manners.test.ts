@@ -633,21 +633,24 @@ const TRESPASSES: readonly [name: string, trespass: (x: Float32Array, buffer: Re
   ['transfers it away', (_, buffer) => void structuredClone(buffer, { transfer: [buffer] })],
 ]
 
-t.test('what happens to x, y and validation during a fit does not reach it', async (t) => {
+t.test('what happens to x, y, weights and validation during a fit does not reach it', async (t) => {
   await onEachBackend(t, async (t, { options }) => {
     const rows = 64
     const numbers = Array.from({ length: rows * 8 }, (_, i) => Math.sin(i * i))
     const targets = Array.from({ length: rows }, (_, i) => Math.cos(3 * i))
+    const weights = Array.from({ length: rows }, (_, i) => 1 + (i % 3))
     const train = (trespass: ((x: Float32Array, buffer: Resizable) => void) | null) => {
       const net = new FNN({ ...options, inputs: 8, hidden: [16], seed: 5 })
-      const [x, y, heldX, heldY] = [numbers, targets, numbers.slice(0, 80), targets.slice(0, 10)].map(resizable)
-      const validation = { x: heldX.array, y: heldY.array }
-      const run = net.fit(x.array, y.array, { epochs: 50, batchSize: 16, validation })
-      if (trespass) for (const { array, buffer } of [x, y, heldX, heldY]) trespass(array, buffer)
+      const all = [numbers, targets, weights]
+      const given = [...all, numbers.slice(0, 80), targets.slice(0, 10), weights.slice(0, 10)].map(resizable)
+      const [x, y, sampleWeight, heldX, heldY, heldWeight] = given.map(({ array }) => array)
+      const validation = { x: heldX, y: heldY, sampleWeight: heldWeight }
+      const run = net.fit(x, y, { epochs: 50, batchSize: 16, sampleWeight, validation })
+      if (trespass) for (const { array, buffer } of given) trespass(array, buffer)
       else
         t.same(
-          [[...x.array], [...y.array]],
-          [[...Float32Array.from(numbers)], [...Float32Array.from(targets)]],
+          given.slice(0, 3).map(({ array }) => [...array]),
+          all.map((list) => [...Float32Array.from(list)]),
           'never written',
         )
       return run
