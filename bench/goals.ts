@@ -15,6 +15,7 @@ import {
   type Row,
   ratio,
   rounded,
+  SPECIFICATION,
   speed,
   summarize,
   type TableOf,
@@ -29,6 +30,8 @@ const ONNX = ['onnxruntime', 'onnxruntime, all']
 
 export interface Goal {
   readonly threads: 'one' | 'all'
+  /** Of whom it is asked, where not of native. */
+  readonly who?: string
   /** Whom it is a ratio to; the fastest of these. Labels without a number of threads; `, all` is with all of them. */
   readonly against?: { readonly name: string; readonly labels: readonly string[] }
   readonly ratio?: number
@@ -46,11 +49,19 @@ const to = (threads: Goal['threads'], ratio: number, name: string, labels: reado
 const torch = (ratio: number): Goal => to('one', ratio, 'PyTorch', ['PyTorch'])
 const torchBest = (ratio: number): Goal => to('all', ratio, 'PyTorch’s best', PYTORCH)
 const javascript = (ratio: number): Goal => to('one', ratio, 'the best JavaScript peer', JAVASCRIPT)
+/** What plain TypeScript owes to those who call no C++ either. */
+const typescript = (who: string): readonly Goal[] => [
+  { ...to('one', 4, 'tfjs cpu', ['tfjs cpu']), who },
+  { ...to('one', 5, 'brain.js', ['brain.js']), who },
+]
 const share = (of: number): Goal => ({ threads: 'one', share: of })
 
 export const GOALS: Readonly<Record<string, readonly Goal[]>> = {
   seed: [torch(5.5), share(0.6), torchBest(8.5), javascript(10)],
-  'digits-32': [torch(8), share(0.6), torchBest(12), javascript(10)],
+  'digits-32': [
+    ...[torch(8), share(0.6), torchBest(12), javascript(10)],
+    ...[SPECIFICATION, 'TypeScript float64'].flatMap(typescript),
+  ],
   'digits-128': [torch(3.5), share(0.65), torchBest(5), javascript(10)],
   'digits-1024': [torch(1.4), share(0.65), torchBest(1.9), javascript(7)],
   wide: [torch(1.05), torchBest(1.5), javascript(8)],
@@ -98,14 +109,14 @@ export function goalsTable(results: Results): TableOf {
 }
 
 function goalRow(
-  { threads, against, ratio: asked, share, most }: Goal,
+  { threads, who = REFERENCE, against, ratio: asked, share, most }: Goal,
   name: string,
   rows: readonly Row[],
   all: number,
   limits: Limits | null,
 ): string[] | null {
   const count = threads === 'all' ? all : 1
-  const ours = fastest(rows, threads === 'all' ? [`${REFERENCE}, all`] : [REFERENCE], all)
+  const ours = fastest(rows, threads === 'all' ? [`${who}, all`] : [who], all)
   const theirs = against && fastest(rows, against.labels, all)
   if (!ours || (against && !theirs)) return null
   const work = flops({ workload: name, ...WORKLOADS[name].task })
@@ -119,9 +130,10 @@ function goalRow(
   const verdict = isReached ? 'reached' : needs > peak ? 'more than the machine has' : 'not reached'
   const percent = (value: number): string => `${(100 * value).toFixed(0)} %`
   const unit = WORKLOADS[name].unit.name
+  const of = who === REFERENCE ? '' : `${who}: `
   return [
     String(count),
-    theirs ? `${asked} × ${against?.name}` : most ? `at most ${most} ${unit}` : `${percent(share ?? 0)} of peak`,
+    theirs ? `${of}${asked} × ${against?.name}` : most ? `at most ${most} ${unit}` : `${percent(share ?? 0)} of peak`,
     theirs ? `${times(found)} ${theirs.label}` : most ? `${rounded(found)} ${unit}` : percent(found),
     rounded(needs / 1e9),
     Number.isNaN(peak) ? '—' : percent(needs / peak),

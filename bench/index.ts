@@ -5,7 +5,7 @@
  *     npm run bench -- --peers           … and every other library that is installed (npm ci --prefix bench/peers)
  *     npm run bench -- --only seed,wide --rounds 5 --seconds 2 --threads 4 --contenders native,PyTorch
  *     npm run bench -- --peers --write-docs   … and then the results into docs/performance.md and README.md
- *     npm run bench -- --write-docs      no trial: writes the last results there
+ *     npm run bench -- --write-docs      no trial: writes the newest results there that lack no workload and nobody
  *
  * How a figure is made. A round runs every contender on every workload once, each in a fresh process (trial.ts), in an
  * order that turns with the round, so that a slow minute of the machine falls on all. A trial's figure is the median of
@@ -24,7 +24,7 @@ import { CONTENDERS, type ContenderRow, command, environment, label } from './co
 import { prepare } from './data'
 import { measureHandover, measureLimits } from './limits'
 import { machineCard } from './machine'
-import { LATEST, picture, toMarkdown, toTerminal, writeDocs } from './report'
+import { absent, LATEST, picture, refuse, toMarkdown, toTerminal, writeDocs } from './report'
 import { median } from './statistics'
 import { type Measured, REFERENCE, type Results } from './summary'
 import type { Finding, Outcome } from './trial'
@@ -123,6 +123,7 @@ async function main(): Promise<void> {
     })
     return { name, folder: prepare(name), measured }
   })
+  if (options['write-docs']) refuse(absent({ workloads: plan }))
   const results: Results = {
     card: machineCard(),
     rounds,
@@ -158,10 +159,10 @@ async function main(): Promise<void> {
   writeFileSync(join(folder, 'latest.svg'), picture(kept))
   process.stdout.write(toTerminal(kept))
   process.stdout.write(`\nWritten to ${join(folder, 'latest.{json,md,svg}')}.\n`)
-  if (options['write-docs']) writeDocs()
+  if (options['write-docs']) writeDocs(kept)
 }
 
-/** `--write-docs` alone writes the last results, beside anything else those of this run. */
+/** `--write-docs` alone writes the newest results of everybody, beside anything else those of this run. */
 const isForDocsOnly = options['write-docs'] && process.argv.length === 3
 
 const work = isForDocsOnly ? async () => writeDocs() : main

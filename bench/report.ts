@@ -3,7 +3,7 @@
  *
  * Never a speed without its spread, the loss that was reached with it and the machine it ran on.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CONTENDERS } from './contenders'
 import { renderDots } from './dots'
@@ -193,10 +193,49 @@ export function fill(page: string, marker: string, text: string): void {
   process.stdout.write(`${page}: ${marker} written.\n`)
 }
 
-/** The last results into docs/performance.md and README.md. */
-export function writeDocs(): void {
-  if (!existsSync(LATEST)) throw new Error('There are no results yet: run `npm run bench` first.')
-  const results = JSON.parse(readFileSync(LATEST, 'utf8')) as Results
+/** Whom a plan of results leaves out: `the workload wide`; '' where nobody. */
+export function absent({ workloads }: Pick<Results, 'workloads'>): string {
+  const workload = Object.keys(WORKLOADS).find((name) => !workloads.some((one) => one.name === name))
+  if (workload !== undefined) return `the workload ${workload}`
+  const labels = workloads.flatMap(({ measured }) => measured.map(({ label }) => label.split(',')[0]))
+  const contender = CONTENDERS.find(({ name }) => !labels.includes(name))
+  return contender === undefined ? '' : `the contender ${contender.name}`
+}
+
+/** Whom results leave out who must be in the tables of the docs. */
+export function lacking(results: Results): string {
+  const rows = results.workloads.flatMap(({ measured }) => measured)
+  const hasPeers = rows.some((row) => row.isPeer && !summarize(row).unable)
+  return absent(results) || (hasPeers ? '' : 'any peer that is installed')
+}
+
+/** @throws a sentence where there is somebody */
+export function refuse(lack: string): void {
+  if (lack === '') return
+  throw new Error(
+    `Expected everybody in results for the docs but they lack ${lack}; run \`npm run bench -- --peers --write-docs\`, or ` +
+      'without a run `npm run bench -- --write-docs`, which takes the newest that lack nobody.',
+  )
+}
+
+/** The newest results in `folder`, which are named by their date, that lack nobody; null where there are none. */
+export function newestComplete(folder: string): { readonly file: string; readonly results: Results } | null {
+  const files = existsSync(folder) ? readdirSync(folder).filter((name) => /^\d.*\.json$/.test(name)) : []
+  for (const file of files.sort().reverse()) {
+    const results = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Results
+    if (lacking(results) === '') return { file, results }
+  }
+  return null
+}
+
+/** Results into docs/performance.md and README.md: these, or the newest that lack nobody. */
+export function writeDocs(given?: Results): void {
+  if (given) refuse(lacking(given))
+  const newest = given ? { file: 'this run', results: given } : newestComplete(RESULTS)
+  if (newest === null)
+    throw new Error('There are no results that lack nobody yet: run `npm run bench -- --peers` first.')
+  const { file, results } = newest
+  process.stdout.write(`Results of ${file}.\n`)
   fill('docs/performance.md', 'bench', toMarkdown(results))
   fill('docs/performance.md', 'goals', goalsMarkdown(results))
   fill('README.md', 'bench', readmeMarkdown(results))

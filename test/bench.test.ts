@@ -1,13 +1,14 @@
 /** The bench measures what it says: the work is the work, everybody gets the same, and the statistics are right. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { CONTENDERS, label } from '../bench/contenders'
 import { load } from '../bench/contract'
 import { prepare } from '../bench/data'
 import { open } from '../bench/downhill'
 import { besideJavascript, goalsTable } from '../bench/goals'
 import { roofline } from '../bench/limits'
-import { toMarkdown, workloadTable } from '../bench/report'
+import { absent, lacking, newestComplete, refuse, toMarkdown, workloadTable } from '../bench/report'
 import { difference, median, slope, spread } from '../bench/statistics'
 import type { Results } from '../bench/summary'
 import { flops, type Task, UNITS, WORKLOADS } from '../bench/workloads'
@@ -140,6 +141,76 @@ t.test('goals: reached, not reached, or more than the machine has', async (t) =>
   const [first, ...others] = goalsTable({ ...results, limits: null }).rows
   t.same(first, ['seed', '1', '5.5 × PyTorch', '1.5 × PyTorch', '135', '—', 'not reached'], 'no peak, no verdict on it')
   t.equal(others.length, 1, 'nor a share of it')
+})
+
+t.test('goals of TypeScript, which are not native’s', async (t) => {
+  // A block of digits-32 is 2 · 8192 rows of 0.45 MFLOP.
+  const row = (label: string, seconds: number) => ({
+    label,
+    isPeer: true,
+    trials: [{ version: 'v', seconds: [seconds], evidence: [] }],
+  })
+  const measured = [
+    ...[row('native', 0.01), row('TypeScript', 1), row('TypeScript float64', 2)],
+    ...[row('tfjs cpu', 9), row('brain.js', 5)],
+  ]
+  const results = { workloads: [{ name: 'digits-32', measured }], threads: 2, limits: null } as unknown as Results
+  t.same(
+    goalsTable(results).rows.map(([, , asked, found, , , verdict]) => [asked, found, verdict]),
+    [
+      ['10 × the best JavaScript peer', '500 × brain.js', 'reached'],
+      ['TypeScript: 4 × tfjs cpu', '9 × tfjs cpu', 'reached'],
+      ['TypeScript: 5 × brain.js', '5 × brain.js', 'reached'],
+      ['TypeScript float64: 4 × tfjs cpu', '4.5 × tfjs cpu', 'reached'],
+      ['TypeScript float64: 5 × brain.js', '2.5 × brain.js', 'not reached'],
+    ],
+  )
+})
+
+t.test('the docs are written from results of everybody, and of nobody less', async (t) => {
+  const trials = [{ version: 'v', seconds: [1], evidence: [] }]
+  const everybody = CONTENDERS.map((row) => ({ label: label(row, 2), isPeer: row.isPeer, trials }))
+  const all = Object.keys(WORKLOADS).map((name) => ({ name, measured: everybody }))
+  const alike = (change: (row: (typeof everybody)[number]) => object) =>
+    all.map(({ name, measured }) => ({ name, measured: measured.map((row) => ({ ...row, ...change(row) })) }))
+  const rows: readonly [says: string, lacks: string, workloads: unknown][] = [
+    ['everybody', '', all],
+    ['--only seed', 'the workload digits-32', all.slice(0, 1)],
+    [
+      'without --peers',
+      'the contender PyTorch',
+      all.map(({ name, measured }) => ({ name, measured: measured.filter(({ isPeer }) => !isPeer) })),
+    ],
+    [
+      'no peer installed',
+      'any peer that is installed',
+      alike(({ isPeer }) => (isPeer ? { trials: [{ unable: 'not installed' }, null] } : {})),
+    ],
+  ]
+  const folder = t.testdir()
+  for (const [i, [says, lacks, workloads]] of rows.entries()) {
+    const results = { workloads } as Results
+    t.equal(lacking(results), lacks, says)
+    if (lacks === '') t.doesNotThrow(() => refuse(lacks))
+    else
+      t.throws(() => refuse(lacking(results)), new RegExp(`^Expected everybody .* but they lack ${lacks}; run .*\\.$`))
+    t.equal(newestComplete(folder) === null, i === 0, 'none yet, or the first and none after it')
+    writeFileSync(join(folder, `2026-01-0${i + 1}T00-00-00-000Z.json`), JSON.stringify(results))
+    writeFileSync(join(folder, 'latest.json'), JSON.stringify(results))
+    t.equal(newestComplete(folder)?.file, '2026-01-01T00-00-00-000Z.json', 'the newest that lacks nobody')
+  }
+  t.equal(absent({ workloads: all.map(({ name, measured }) => ({ name, measured })) }), '', 'a plan lacks nobody')
+  t.equal(newestComplete(join(folder, 'nowhere')), null)
+})
+
+t.test('the trial in Python is the twin of the one in TypeScript', async (t) => {
+  const read = (file: string, assignment: RegExp) => {
+    const text = readFileSync(join(__dirname, '..', 'bench', file), 'utf8')
+    return Object.fromEntries([...text.matchAll(assignment)].map(([, name, value]) => [name, Number(value)]))
+  }
+  const ours = read('trial.ts', /^const ([A-Z_]+) = (\d+)$/gm)
+  t.same(Object.keys(ours), ['LEAST_BLOCKS', 'EVIDENCE', 'EVIDENCE_ROWS'])
+  t.same(read('peers/contract.py', /^([A-Z_]+) = (\d+)$/gm), ours)
 })
 
 t.test('a roofline: as worked out by hand', async (t) => {
