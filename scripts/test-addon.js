@@ -1,6 +1,7 @@
 /**
  * The addon under the sanitizers, in Node: builds it with AddressSanitizer and UndefinedBehaviorSanitizer (or with
- * ThreadSanitizer) into build/addon, and runs the tests of the border and of runs on it, endings in mid-fit among them.
+ * ThreadSanitizer) into build/addon, and runs the tests of the border and of runs on it, endings in mid-fit among them;
+ * under AddressSanitizer fits of every kind besides, in a process that ends as it should, after which nothing may be lost.
  *
  *     node scripts/test-addon.js --sanitize address | thread [test file …]
  *
@@ -20,6 +21,8 @@ const { sanitizers } = require('./test-native')
 
 const libraries = { address: 'libasan.so', thread: 'libtsan.so' }
 const TESTS = ['test/native.test.ts', 'test/run.test.ts']
+/** What LeakSanitizer looks at. Where a process leaves in mid-fit, as those tests do, V8 leaves its own heap behind. */
+const FITS = 'test/long/fits.ts'
 
 /** Seconds a file may take: those of the suite, and a sanitizer makes it several times as slow. Alone, tap allows 30. */
 const TIMEOUT = 4 * require('../package.json').tap.timeout
@@ -58,7 +61,8 @@ async function build(sanitizer) {
 function compile(files) {
   const out = path.join(root, 'build', 'addon', 'tests')
   fs.mkdirSync(out, { recursive: true })
-  if (!fs.existsSync(path.join(out, 'dist'))) fs.symlinkSync(path.join(root, 'dist'), path.join(out, 'dist'))
+  const dist = path.join(out, 'dist')
+  if (!fs.existsSync(dist)) fs.symlinkSync(path.relative(out, path.join(root, 'dist')), dist)
   const tsc = path.join(folderOf('typescript'), 'bin', 'tsc')
   const options = ['--module', 'node16', '--moduleResolution', 'node16', '--target', 'es2022', '--lib', 'es2023']
   const more = ['--types', 'node', '--esModuleInterop', '--resolveJsonModule', '--skipLibCheck', '--noCheck']
@@ -73,7 +77,7 @@ async function main() {
   if (!(sanitizer in libraries)) throw new Error('--sanitize takes address or thread')
   const cxx = compiler()
   const addon = cxx && (await build(sanitizer))
-  const tests = compile(positionals.length > 0 ? positionals : TESTS)
+  const tests = compile(positionals.length > 0 ? positionals : sanitizer === 'address' ? [...TESTS, FITS] : TESTS)
   if (!cxx || !addon || !tests) {
     process.exitCode = 1
     return
@@ -84,12 +88,12 @@ async function main() {
     DOWNHILL_ADDON: addon,
     TAP_TIMEOUT: String(TIMEOUT),
     LD_PRELOAD: library,
-    // Where a process leaves in mid-fit, as some tests do, V8 leaves its own heap behind: leaks are test/leaks.test.ts's.
-    ASAN_OPTIONS: 'detect_leaks=0',
+    ASAN_OPTIONS: '',
     // Node makes its own threads and joins them as it likes; only what is reported of accesses counts.
     TSAN_OPTIONS: 'report_thread_leaks=0',
   }
   for (const test of tests) {
+    env.ASAN_OPTIONS = `detect_leaks=${path.basename(test, '.js') === path.basename(FITS, '.ts') ? 1 : 0}`
     const { status, signal } = spawnSync(process.execPath, ['--expose-gc', test], { cwd: root, env, stdio: 'inherit' })
     if (status !== 0) process.stderr.write(`${path.basename(test)}: ended with ${signal ?? status}\n`)
     if (status !== 0) process.exitCode = 1
