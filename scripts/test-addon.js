@@ -8,7 +8,8 @@
  * Node itself is not instrumented: the sanitizer's library is preloaded, into every process that a test starts too.
  * Without suppressions: a list that forgives what comes through node forgives what is ours. TypeScript is compiled
  * beforehand, so that no compiler runs under the sanitizer. ThreadSanitizer cannot see into OpenBLAS: that build runs
- * on its own loops.
+ * on its own loops. Nor can it see how V8's threads and Node's workers keep apart, and reports them: so its reports go to
+ * files, all are counted, and those with a frame of ours in them are failures.
  */
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -71,6 +72,23 @@ function compile(files) {
   return done.ok ? files.map((file) => path.join(out, file.replace(/\.ts$/, '.js'))) : null
 }
 
+/** How files of reports begin. */
+const REPORT = 'report'
+
+/** @param {string} folder */
+const reportsIn = (folder) =>
+  fs.readdirSync(folder).flatMap((name) => (name.startsWith(`${REPORT}.`) ? [path.join(folder, name)] : []))
+
+/** Tells of ThreadSanitizer's reports; those of our code fail. @param {string} folder */
+function judge(folder) {
+  const reports = reportsIn(folder).flatMap((file) => fs.readFileSync(file, 'utf8').split(/^={18}$/m))
+  const all = reports.filter((report) => report.includes('WARNING: ThreadSanitizer'))
+  const ours = all.filter((report) => /downhill\.node|native\/\w+\.(cc|h)/.test(report))
+  process.stdout.write(`${all.length} reports, ${ours.length} of them with a frame of ours\n`)
+  process.stderr.write(ours.join(''))
+  if (ours.length > 0) process.exitCode = 1
+}
+
 async function main() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { sanitize: { type: 'string' } } })
   const sanitizer = /** @type {Sanitizer} */ (values.sanitize)
@@ -90,14 +108,16 @@ async function main() {
     LD_PRELOAD: library,
     ASAN_OPTIONS: '',
     // Node makes its own threads and joins them as it likes; only what is reported of accesses counts.
-    TSAN_OPTIONS: 'report_thread_leaks=0',
+    TSAN_OPTIONS: `report_thread_leaks=0:exitcode=0:log_path=${path.join(path.dirname(addon), REPORT)}`,
   }
+  for (const file of reportsIn(path.dirname(addon))) fs.rmSync(file)
   for (const test of tests) {
     env.ASAN_OPTIONS = `detect_leaks=${path.basename(test, '.js') === path.basename(FITS, '.ts') ? 1 : 0}`
     const { status, signal } = spawnSync(process.execPath, ['--expose-gc', test], { cwd: root, env, stdio: 'inherit' })
     if (status !== 0) process.stderr.write(`${path.basename(test)}: ended with ${signal ?? status}\n`)
     if (status !== 0) process.exitCode = 1
   }
+  if (sanitizer === 'thread') judge(path.dirname(addon))
 }
 
 main()
