@@ -1,15 +1,18 @@
 /**
  * The addon under the sanitizers, in Node: builds it with AddressSanitizer and UndefinedBehaviorSanitizer (or with
- * ThreadSanitizer) into build/addon, and runs the tests of the border and of runs on it, endings in mid-fit among them;
- * under AddressSanitizer fits of every kind besides, in a process that ends as it should, after which nothing may be lost.
+ * ThreadSanitizer) into build/addon, and runs on it the tests of the border and of runs, endings in mid-fit among them,
+ * and fits of every kind in a process that ends as it should, after which nothing may be lost.
  *
  *     node scripts/test-addon.js --sanitize address | thread [test file …]
  *
  * Node itself is not instrumented: the sanitizer's library is preloaded, into every process that a test starts too.
  * Without suppressions: a list that forgives what comes through node forgives what is ours. TypeScript is compiled
- * beforehand, so that no compiler runs under the sanitizer. ThreadSanitizer cannot see into OpenBLAS: that build runs
- * on its own loops. Nor can it see how V8's threads and Node's workers keep apart, and reports them: so its reports go to
- * files, all are counted, and those with a frame of ours in them are failures.
+ * beforehand, so that no compiler runs under the sanitizer.
+ *
+ * ThreadSanitizer cannot see into OpenBLAS: that build runs on its own loops. Nor can it see how V8's threads and Node's
+ * workers keep apart, and reports them: so its reports go to files, all are counted, and those with a frame of ours fail.
+ * It has the fits alone: it forgets which library a handler of atexit is of, so that a process ends in a jump to
+ * nowhere where a worker was the only one to load the addon, as in the tests of endings.
  */
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -21,9 +24,9 @@ const recipe = require('./recipe')
 const { sanitizers } = require('./test-native')
 
 const libraries = { address: 'libasan.so', thread: 'libtsan.so' }
-const TESTS = ['test/native.test.ts', 'test/run.test.ts']
-/** What LeakSanitizer looks at. Where a process leaves in mid-fit, as those tests do, V8 leaves its own heap behind. */
+/** What LeakSanitizer looks at: where a process leaves in mid-fit, as tests do, V8 leaves its own heap behind. */
 const FITS = 'test/long/fits.ts'
+const TESTS = { address: ['test/native.test.ts', 'test/run.test.ts', FITS], thread: [FITS] }
 
 /** Seconds a file may take: those of the suite, and a sanitizer makes it several times as slow. Alone, tap allows 30. */
 const TIMEOUT = 4 * require('../package.json').tap.timeout
@@ -95,7 +98,7 @@ async function main() {
   if (!(sanitizer in libraries)) throw new Error('--sanitize takes address or thread')
   const cxx = compiler()
   const addon = cxx && (await build(sanitizer))
-  const tests = compile(positionals.length > 0 ? positionals : sanitizer === 'address' ? [...TESTS, FITS] : TESTS)
+  const tests = compile(positionals.length > 0 ? positionals : TESTS[sanitizer])
   if (!cxx || !addon || !tests) {
     process.exitCode = 1
     return

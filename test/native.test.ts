@@ -317,7 +317,7 @@ const PRELUDE = `const { FNN } = require('downhill')
   }
   const leave = (code) => { console.log('left at', Date.now()); process.exit(code) }\n`
 
-/** Under a sanitizer everything takes some ten times as long (scripts/test-addon.js), a step of `long` too. */
+/** Under a sanitizer (scripts/test-addon.js) everything takes some ten times as long, a step of `long` too. */
 const isSlow = process.env.TSAN_OPTIONS !== undefined
 
 /** Longest that a process may take to end once it has begun to, in seconds: less than a step of `long`. */

@@ -1,8 +1,8 @@
 /**
- * Fits of every kind, each to its end: trained here and on other threads, refused, stopped, aborted, diverged, on
- * data of every form; and models that are only looked at. Says nothing but what failed.
+ * Fits of every kind, each to its end: trained here and on other threads, looked at in the middle, two at once, refused,
+ * stopped, aborted, diverged, on data of every form, in a worker. Says nothing but what failed.
  *
- * For LeakSanitizer (scripts/test-addon.js), which tells what was lost when the process ends: so it ends as a process should,
+ * For the sanitizers (scripts/test-addon.js). LeakSanitizer tells what was lost when the process ends: so it ends as a process should,
  * with nothing under way. Neither it nor Node 20 loses a byte of their own then, and no list of suppressions is needed.
  */
 import { Worker } from 'node:worker_threads'
@@ -30,6 +30,13 @@ const FORMS: readonly unknown[] = [
   { data: Uint8Array.from(x, (v) => 100 + 90 * v), rows: ROWS, columns: 3, scale: 1 / 255 },
 ]
 
+function looksAt(model: FNN): void {
+  model.predict(x)
+  model.evaluate(x, y)
+  model.gradients(x, y)
+  model.weights()
+}
+
 async function everyKind(): Promise<void> {
   for (const options of FITS) {
     net().fitSync(x, y, { epochs: 3, ...options })
@@ -46,11 +53,15 @@ async function everyKind(): Promise<void> {
     } catch (error) {
       if (!(error as { code?: string }).code) throw error
     }
-  const looked = net()
-  for (const look of [() => looked.predict(x), () => looked.evaluate(x, y), () => looked.gradients(x, y)]) look()
-  const stopped = net().fit(x, y, { epochs: 1_000_000 })
-  setTimeout(() => stopped.stop(), 20)
-  await stopped
+  looksAt(net())
+  const busy = [net(), net()]
+  const runs = busy.map((model) => model.fit(x, y, { epochs: 1_000_000, batchSize: 50 }))
+  for (let i = 0; i < 20; i++) {
+    for (const model of busy) looksAt(model)
+    await new Promise(setImmediate)
+  }
+  for (const run of runs) run.stop()
+  await Promise.all(runs)
   const controller = new AbortController()
   const aborted = net().fit(x, y, { epochs: 1_000_000, signal: controller.signal })
   setTimeout(() => controller.abort(), 20)
