@@ -60,7 +60,7 @@ size_t workOf(const Product& p) { return p.m * p.n * std::max<size_t>(p.k, 16); 
 
 Grid gridOf(const Product& p, bool wholeRows) {
   const size_t wanted = std::min(std::max<size_t>(workOf(p) / kTileWork, 1), kMostTiles);
-  // What is packed or copied for a tile is used over its rows, or over its columns. 64 columns are the widest panel.
+  // What is packed for a tile is used over its rows, or over its columns. 64 columns are the widest panel.
   size_t leastColumns = 64, leastRows = p.bTransposed ? 144 : 24;
   if (p.n >= 1024) {
     leastColumns = p.m < 1024 ? 128 : 256;

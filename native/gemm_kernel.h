@@ -22,18 +22,18 @@ constexpr int kMostRows = 14;
 // Steps of k between a load and a store of c, at most (kDepth; kSmallDepth where b fits the L2 cache whole). A panel of
 // b for so many stays in L2 while the rows pass by, or in half of L1 where panels are narrow enough for that.
 // kPackFrom: rows from which packing b pays, where its rows collide. kPackAllFrom: rows, columns and steps from which
-// it pays in any case, and copying a if transposed: narrow panels, where they lie, are read across lines and pages.
+// it pays in any case, and packing a if transposed: narrow panels, where they lie, are read across lines and pages.
 #if DOWNHILL_WIDTH == 16
 constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 128, kPackAllFrom = 0;
-constexpr bool kCopies = false;
+constexpr bool kPacksLeft = false;
 constexpr size_t kTurnCost = 6;  // of turning sixteen floats, in steps of a vector
 #elif DOWNHILL_WIDTH == 8
 constexpr size_t kDepth = 256, kSmallDepth = 256, kPackFrom = 16, kPackAllFrom = 64;
-constexpr bool kCopies = true;
+constexpr bool kPacksLeft = true;
 constexpr size_t kTurnCost = 10;
 #else
-constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 16, kPackAllFrom = 0;
-constexpr bool kCopies = true;
+constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 16, kPackAllFrom = 64;
+constexpr bool kPacksLeft = true;
 constexpr size_t kTurnCost = 10;
 #endif
 constexpr size_t kSmallB = 131072;
@@ -191,30 +191,66 @@ inline void packTransposed(const float* b, size_t ldb, size_t k, size_t n, float
     turn(b + j * ldb, ldb, k, n - j < kPanelColumns ? n - j : kPanelColumns, to, kPanelColumns);
 }
 
+// Rows in groups, each the height of a tile: nearly the same, the taller ones first.
+struct Groups {
+  size_t count, height, taller;
+  size_t rows(size_t group) const { return height + (group < taller); }
+};
+
+inline Groups groupsOf(size_t m, size_t most) {
+  const size_t count = (m + most - 1) / most;
+  return {count, m / count, m % count};
+}
+
+// A packed group: k steps of its rows, which a tile reads in one run, and a gap. They are stored as vectors; of what a
+// short one has too much, the next step takes the place.
+constexpr size_t groupFloats(size_t rows, size_t k) { return rows * k + kGap; }
+
+// Groups of a[l·lda + i], i < m, l < k. A row of a is read in one run.
+inline void packLeft(const float* a, size_t lda, size_t m, size_t k, const Groups& groups, float* to) {
+  const size_t heights[] = {groups.height + 1, groups.height}, counts[] = {groups.taller, groups.count - groups.taller};
+  for (size_t l = 0; l < k; ++l, a += lda) {
+    const float* from = a;
+    float* group = to;
+    for (size_t s = 0; s < 2; ++s) {
+      const size_t rows = heights[s];
+      for (size_t q = 0; q < counts[s]; ++q, from += rows, group += groupFloats(rows, k)) {
+        const size_t left = static_cast<size_t>(a + m - from);
+        store(group + l * rows, left < W ? load(from, firstLanes(left)) : load(from));
+        if (rows > W) store(group + (l + 1) * rows - W, load(from + rows - W));
+      }
+    }
+  }
+}
+
 // How a product is cut: blocks of columns, within them blocks of k, within them blocks of rows.
 struct Cut {
   size_t columns, depth, rows;
-  bool packs, copies;  // a block of b into panels; a block of a, row by row
+  bool packs, packsLeft;  // a block of b into panels; a block of a into groups
 };
+
+// The size of blocks of nearly the same size, `most` at most.
+inline size_t evenly(size_t n, size_t most) {
+  const size_t blocks = (n + most - 1) / most;
+  return blocks > 1 ? (n + blocks - 1) / blocks : n;
+}
 
 inline Cut cutOf(const Product& p) {
   Cut cut;
   const bool isLarge = kPackAllFrom > 0 && p.m >= kPackAllFrom && p.n >= kPackAllFrom && p.k >= kPackAllFrom;
   const bool mayPack = p.scratch != nullptr && p.m >= kPackFrom;
   cut.packs = p.bTransposed || (mayPack && (collide(p.ldb) || isLarge));
-  cut.copies = kCopies && mayPack && p.aTransposed && (collide(p.lda) || isLarge);
+  cut.packsLeft = kPacksLeft && mayPack && p.aTransposed && (collide(p.lda) || isLarge);
   const size_t room = p.scratch != nullptr ? kPackedFloats : kSpareFloats;
   size_t depth = !cut.packs && p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
   const size_t roomForPanel = (room - kGap) / kPanelColumns;
   if (cut.packs && depth > roomForPanel) depth = roomForPanel;
-  cut.depth = p.k;
-  if (p.k > depth) {  // blocks of nearly the same depth
-    const size_t depths = (p.k + depth - 1) / depth;
-    cut.depth = (p.k + depths - 1) / depths;
-  }
+  cut.depth = evenly(p.k, depth);
   cut.columns = cut.packs ? room / panelFloats(cut.depth) * kPanelColumns : p.n;
   // Where k is short, most of the work is writing c: by rows, not down columns.
-  cut.rows = p.k <= kShort && p.n >= kShortFrom ? kShortRows : cut.copies ? kCopiedFloats / cut.depth - 2 * kGap : p.m;
+  cut.rows = p.m;
+  if (cut.packsLeft) cut.rows = evenly(p.m, kLeftFloats / (cut.depth + kGap));
+  if (p.k <= kShort && p.n >= kShortFrom) cut.rows = kShortRows;
   return cut;
 }
 
@@ -232,56 +268,54 @@ DOWNHILL_INLINE bool isOneTile(const Product& p) {
 inline void blocks(const Product& p) {
   alignas(64) float spare[kSpareFloats];
   float* const packed = p.scratch != nullptr ? p.scratch : spare;
-  float* const copied = packed + kPackedFloats;  // only where there is scratch
+  float* const left = packed + kPackedFloats;  // only where there is scratch
   const Cut cut = cutOf(p);
-  for (size_t left = 0, n; left < p.n; left += n) {
-    n = p.n - left < cut.columns ? p.n - left : cut.columns;
+  for (size_t first = 0, n; first < p.n; first += n) {
+    n = p.n - first < cut.columns ? p.n - first : cut.columns;
     size_t l = 0, k;
     do {  // once also for k = 0, where c = start
       k = p.k - l < cut.depth ? p.k - l : cut.depth;
-      const bool first = l == 0;
       if (cut.packs) {
         if (p.bTransposed) {
-          packTransposed(p.b + left * p.ldb + l, p.ldb, k, n, packed);
+          packTransposed(p.b + first * p.ldb + l, p.ldb, k, n, packed);
         } else {
-          pack(p.b + l * p.ldb + left, p.ldb, k, n, packed);
+          pack(p.b + l * p.ldb + first, p.ldb, k, n, packed);
         }
       }
 
       for (size_t top = 0, m; top < p.m; top += m) {
         m = p.m - top < cut.rows ? p.m - top : cut.rows;
         const float* a = p.a + (p.aTransposed ? l * p.lda + top : top * p.lda + l);
-        size_t lda = p.lda;
-        if (cut.copies) {
-          lda = (m + kGap - 1) / kGap * kGap + kGap;
-          for (size_t r = 0; r < k; ++r) __builtin_memcpy(copied + r * lda, a + r * p.lda, m * sizeof(float));
-          a = copied;
+        if (cut.packsLeft) {
+          const Groups groups = groupsOf(m, kRows[kPanel]);
+          packLeft(a, p.lda, m, k, groups, left);
+          a = left;
         }
 
-        for (size_t j = 0, vectors; j < n; j += vectors * W) {
-          vectors = (n - j + W - 1) / W;
+        for (size_t j = 0, columns; j < n; j += columns) {
+          size_t vectors = (n - j + W - 1) / W;
           vectors = cut.packs ? (vectors < kPanel ? vectors : kPanel) : nextPanel(p.m, vectors);
-          const size_t columns = n - j < vectors * W ? n - j : vectors * W;
+          columns = n - j < vectors * W ? n - j : vectors * W;
           const size_t lastLanes = columns - (vectors - 1) * W;
-          const float* const b = cut.packs ? packed + j / kPanelColumns * panelFloats(k) : p.b + l * p.ldb + left + j;
-          const size_t ldb = cut.packs ? kPanelColumns : p.ldb;
-          const TileFunction* const tiles = kTiles.at[p.aTransposed][lastLanes < W][vectors];
-          const size_t groups = (m + kRows[vectors] - 1) / kRows[vectors];
-          const size_t height = m / groups, taller = m % groups;  // groups of nearly the same height
-          Tile t = {k, a, lda, b, ldb, p.c + top * p.ldc + left + j, p.ldc, nullptr, p.ldc, lastLanes};
-          if (!first) {
-            t.start = t.c;
+          const TileFunction* const tiles = kTiles.at[p.aTransposed || cut.packsLeft][lastLanes < W][vectors];
+          const Groups groups = groupsOf(m, kRows[cut.packsLeft ? kPanel : vectors]);
+          const float* const b = cut.packs ? packed + j / kPanelColumns * panelFloats(k) : p.b + l * p.ldb + first + j;
+          float* const c = p.c + top * p.ldc + first + j;
+          Tile t = {k, a, p.lda, b, cut.packs ? kPanelColumns : p.ldb, c, p.ldc, nullptr, p.ldc, lastLanes};
+          if (l > 0) {
+            t.start = c;
           } else if (p.start != nullptr) {
-            t.start = p.start + top * p.ldstart + left + j;
+            t.start = p.start + top * p.ldstart + first + j;
             t.ldstart = p.ldstart;
           }
-          for (size_t group = 0; group < groups; ++group) {
-            const size_t rows = height + (group < taller);
-            if (p.claimed != nullptr && first)
+          for (size_t group = 0; group < groups.count; ++group) {
+            const size_t rows = groups.rows(group);
+            if (p.claimed != nullptr && l == 0)
               for (size_t r = 0; r < rows; ++r)
                 for (size_t v = 0; v < columns; v += kLine) claim(p.claimed + (t.c - p.c) + r * p.ldc + v);
+            if (cut.packsLeft) t.lda = rows;
             tiles[rows](t);
-            t.a += p.aTransposed ? rows : rows * lda;
+            t.a += cut.packsLeft ? groupFloats(rows, k) : p.aTransposed ? rows : rows * p.lda;
             t.c += rows * p.ldc;
             if (t.start != nullptr) t.start += rows * t.ldstart;
           }

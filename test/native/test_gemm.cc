@@ -168,6 +168,7 @@ TEST(productsAreRightForWideLayers) {
                                         {130, 1024, 140},
                                         {40, 1030, 1100},
                                         {1100, 40, 130},
+                                        {331, 300, 1100},
                                         {1040, 1024, 1},
                                         {3, 2048, 1024},
                                         {20, 1024, 1024}}) {
@@ -292,7 +293,7 @@ TEST(fusedSetsAgreeInAllBits) {
   const Simd before = simd();
   if (!runs(Simd::kAvx512)) return;
   Pool pool(1);
-  for (const auto& [B, I, O] : Shapes{{33, 100, 50}, {17, 64, 1}, {130, 1030, 40}}) {
+  for (const auto& [B, I, O] : Shapes{{33, 100, 50}, {17, 64, 1}, {130, 1030, 40}, {331, 300, 1100}}) {
     forceSimd(Simd::kAvx2);
     Layer narrow{B, I, O};
     narrow.all(pool);
