@@ -42,7 +42,8 @@ bool usesBlas(size_t I, size_t O) {
 
 // ---- Tiles for threads ---------------------------------------------------------------------------------------------
 
-// A product is cut for threads by its shape alone. No bits depend on the cut, except on BLAS' path, which has its own.
+// A product is cut for threads by its shape and their number. No bits depend on the cut, except on BLAS' path, which
+// has its own.
 struct Grid {
   size_t rows, columns;  // of a tile
   size_t across, tiles;  // tiles side by side, and in all
@@ -52,14 +53,15 @@ struct Grid {
 constexpr size_t kTileWork = size_t{1} << 17;
 // Weights that are claimed ahead: what is more has left the cache before it is written.
 constexpr size_t kMostClaimed = size_t{1} << 18;
-// More tiles than this balance no better.
+// More tiles than this balance no better, and each packs what it needs of a and b anew.
 constexpr size_t kMostTiles = 32;
+size_t mostTiles(int threads) { return threads == 1 ? 1 : std::min(kMostTiles, 4 * static_cast<size_t>(threads)); }
 
 // Of a product of few steps, most of the work is writing c.
 size_t workOf(const Product& p) { return p.m * p.n * std::max<size_t>(p.k, 16); }
 
-Grid gridOf(const Product& p, bool wholeRows) {
-  const size_t wanted = std::min(std::max<size_t>(workOf(p) / kTileWork, 1), kMostTiles);
+Grid gridOf(const Product& p, bool wholeRows, int threads) {
+  const size_t wanted = std::min(std::max<size_t>(workOf(p) / kTileWork, 1), mostTiles(threads));
   // What is packed for a tile is used over its rows, or over its columns. 64 columns are the widest panel.
   size_t leastColumns = 64, leastRows = p.bTransposed ? 144 : 24;
   if (p.n >= 1024) {
@@ -119,7 +121,7 @@ void compute(Pool& pool, Product&& p, const After& after = {}, const Product* su
     if (sums != nullptr) set.product(*sums);
     return;
   }
-  const Grid grid = gridOf(p, after.map != nullptr);
+  const Grid grid = gridOf(p, after.map != nullptr, pool.threads());
   pool.parallel(grid.tiles, [&](size_t tile, int worker) {
     const size_t top = tile / grid.across * grid.rows, left = tile % grid.across * grid.columns;
     Product part = partOf(p, top, left, grid.rows, grid.columns);

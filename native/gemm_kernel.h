@@ -21,18 +21,19 @@ constexpr int kMostRows = 14;
 
 // Steps of k between a load and a store of c, at most (kDepth; kSmallDepth where b fits the L2 cache whole). A panel of
 // b for so many stays in L2 while the rows pass by, or in half of L1 where panels are narrow enough for that.
+// kBlockFloats: b packed at a time. Where a is packed too, a wide block saves packing it again.
 // kPackFrom: rows from which packing b pays, where its rows collide. kPackAllFrom: rows, columns and steps from which
 // it pays in any case, and packing a if transposed: narrow panels, where they lie, are read across lines and pages.
 #if DOWNHILL_WIDTH == 16
-constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 128, kPackAllFrom = 0;
+constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 128, kPackAllFrom = 0, kBlockFloats = 131072;
 constexpr bool kPacksLeft = false;
 constexpr size_t kTurnCost = 6;  // of turning sixteen floats, in steps of a vector
 #elif DOWNHILL_WIDTH == 8
-constexpr size_t kDepth = 256, kSmallDepth = 256, kPackFrom = 16, kPackAllFrom = 64;
+constexpr size_t kDepth = 256, kSmallDepth = 256, kPackFrom = 16, kPackAllFrom = 64, kBlockFloats = kPackedFloats;
 constexpr bool kPacksLeft = true;
 constexpr size_t kTurnCost = 10;
 #else
-constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 16, kPackAllFrom = 64;
+constexpr size_t kDepth = 512, kSmallDepth = 1024, kPackFrom = 16, kPackAllFrom = 64, kBlockFloats = kPackedFloats;
 constexpr bool kPacksLeft = true;
 constexpr size_t kTurnCost = 10;
 #endif
@@ -151,16 +152,21 @@ constexpr bool collide(size_t ld) { return ld % 1024 == 0; }
 constexpr size_t kPanelColumns = kPanel * W;
 constexpr size_t panelFloats(size_t k) { return k * kPanelColumns + kGap; }
 
-// Panels of b[l·ldb + j], l < k, j < n. Row by row, so that a page is read in one run.
+// Panels of b[l·ldb + j], l < k, j < n. Row by row, so that a page is read in one run. Rows of a few columns each are
+// too short for the CPU to see where they lead, so it is told.
+constexpr size_t kRowsAhead = 8;
 inline void pack(const float* b, size_t ldb, size_t k, size_t n, float* to) {
   const size_t whole = n / W * W;
   const Lanes part = firstLanes(n > whole ? n - whole : W);
   for (size_t l = 0; l < k; ++l, b += ldb) {
     float* row = to + l * kPanelColumns;
     size_t j = 0;
-    for (; j + kPanelColumns <= n; j += kPanelColumns, row += panelFloats(k))
+    for (; j + kPanelColumns <= n; j += kPanelColumns, row += panelFloats(k)) {
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kPanelColumns; v += kLine) __builtin_prefetch(b + kRowsAhead * ldb + j + v);
 #pragma GCC unroll 4
       for (size_t v = 0; v < kPanelColumns; v += W) store(row + v, load(b + j + v));
+    }
     for (; j < whole; j += W, row += W) store(row, load(b + j));
     if (j < n) store(row, load(b + j, part));
   }
@@ -245,7 +251,7 @@ inline Cut cutOf(const Product& p) {
   const bool mayPack = p.scratch != nullptr && p.m >= kPackFrom;
   cut.packs = p.bTransposed || (mayPack && (collide(p.ldb) || isLarge));
   cut.packsLeft = kPacksLeft && mayPack && p.aTransposed && (collide(p.lda) || isLarge);
-  const size_t room = p.scratch != nullptr ? kPackedFloats : kSpareFloats;
+  const size_t room = p.scratch != nullptr ? kBlockFloats : kSpareFloats;
   size_t depth = !cut.packs && p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
   const size_t roomForPanel = (room - kGap) / kPanelColumns;
   if (cut.packs && depth > roomForPanel) depth = roomForPanel;

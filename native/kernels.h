@@ -31,8 +31,9 @@ struct Product {
   float* claimed = nullptr;  // laid out as c: what this thread is to write next, claimed on the way (simd.h); or null
 };
 
-// Room for a block of b in panels, and for a block of a in groups of rows, which stays in L2 while the panels pass by.
-constexpr size_t kPackedFloats = 131072, kLeftFloats = 40960, kGap = 16;
+// Room for a block of b in panels, e.g. 2048 columns by 256 steps, and for a block of a in groups of rows, which stays
+// in L2 while the panels pass by.
+constexpr size_t kGap = 16, kPackedFloats = 128 * (256 * 16 + kGap), kLeftFloats = 40960;
 constexpr size_t kScratchFloats = kPackedFloats + kLeftFloats;
 // Room on the stack for who has no scratch.
 constexpr size_t kSpareFloats = 4096;
