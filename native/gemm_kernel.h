@@ -38,6 +38,8 @@ constexpr bool kPacksLeft = true;
 constexpr size_t kTurnCost = 10;
 #endif
 constexpr size_t kSmallB = 131072;
+// Columns from which packing a pays that is not transposed: it is turned on the way.
+constexpr size_t kPackLeftFrom = 1024;
 // Packed panels that are walked down side by side. A tile begins with loading its c, and where rows lie a multiple of
 // a page apart, the CPU takes what it has just stored to the tile above for the same address, and waits (7 % of a
 // product by depths of 256). So the next tile is the one to the right.
@@ -216,8 +218,31 @@ inline Groups groupsOf(size_t m, size_t most) {
 // short one has too much, the next step takes the place.
 constexpr size_t groupFloats(size_t rows, size_t k) { return rows * k + kGap; }
 
-// Groups of a[l·lda + i], i < m, l < k. A row of a is read in one run.
+// Groups of a[i·lda + l], i < m, l < k; k is a vector at least.
 inline void packLeft(const float* a, size_t lda, size_t m, size_t k, const Groups& groups, float* to) {
+  alignas(64) float block[W * W] = {};
+  size_t top = 0;
+  for (size_t group = 0, rows; group < groups.count; ++group, top += rows, to += groupFloats(rows, k)) {
+    rows = groups.rows(group);
+    for (size_t l = 0; l < k; l += W) {
+      const size_t step = k - l < W ? k - W : l;
+      for (size_t i = 0; i < rows; i += W) {
+        const size_t row = rows > W && rows - i < W ? rows - W : i;
+        const float* from = a + (top + row) * lda + step;
+        size_t ldfrom = lda;
+        if (m - top - row < W) {
+          for (size_t r = 0; top + row + r < m; ++r) store(block + r * W, load(from + r * lda));
+          from = block;
+          ldfrom = W;
+        }
+        transpose(from, ldfrom, to + step * rows + row, rows);
+      }
+    }
+  }
+}
+
+// Groups of a[l·lda + i]. A row of a is read in one run.
+inline void packLeftTransposed(const float* a, size_t lda, size_t m, size_t k, const Groups& groups, float* to) {
   const size_t heights[] = {groups.height + 1, groups.height}, counts[] = {groups.taller, groups.count - groups.taller};
   for (size_t l = 0; l < k; ++l, a += lda) {
     const float* from = a;
@@ -250,7 +275,8 @@ inline Cut cutOf(const Product& p) {
   const bool isLarge = kPackAllFrom > 0 && p.m >= kPackAllFrom && p.n >= kPackAllFrom && p.k >= kPackAllFrom;
   const bool mayPack = p.scratch != nullptr && p.m >= kPackFrom;
   cut.packs = p.bTransposed || (mayPack && (collide(p.ldb) || isLarge));
-  cut.packsLeft = kPacksLeft && mayPack && p.aTransposed && (collide(p.lda) || isLarge);
+  const bool paysLeft = p.aTransposed ? collide(p.lda) || isLarge : isLarge && p.n >= kPackLeftFrom;
+  cut.packsLeft = kPacksLeft && mayPack && paysLeft;
   const size_t room = p.scratch != nullptr ? kBlockFloats : kSpareFloats;
   size_t depth = !cut.packs && p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
   const size_t roomForPanel = (room - kGap) / kPanelColumns;
@@ -298,7 +324,11 @@ inline void blocks(const Product& p) {
         const float* a = p.a + (p.aTransposed ? l * p.lda + top : top * p.lda + l);
         if (cut.packsLeft) {
           const Groups groups = groupsOf(m, kRows[kPanel]);
-          packLeft(a, p.lda, m, k, groups, left);
+          if (p.aTransposed) {
+            packLeftTransposed(a, p.lda, m, k, groups, left);
+          } else {
+            packLeft(a, p.lda, m, k, groups, left);
+          }
           a = left;
         }
 
