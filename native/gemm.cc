@@ -53,15 +53,19 @@ struct Grid {
 constexpr size_t kTileWork = size_t{1} << 17;
 // Weights that are claimed ahead: what is more has left the cache before it is written.
 constexpr size_t kMostClaimed = size_t{1} << 18;
-// More tiles than this balance no better, and each packs what it needs of a and b anew.
-constexpr size_t kMostTiles = 32;
-size_t mostTiles(int threads) { return threads == 1 ? 1 : std::min(kMostTiles, 4 * static_cast<size_t>(threads)); }
+// More tiles than this balance no better, and each packs what it needs of a and b anew. But narrow products pack
+// nothing, and of few rows stay on few pages of a.
+constexpr size_t kMostTiles = 32, kNarrow = 64;
+size_t mostTiles(size_t n, int threads) {
+  if (n <= kNarrow) return kMostTiles;
+  return threads == 1 ? 1 : std::min(kMostTiles, 4 * static_cast<size_t>(threads));
+}
 
 // Of a product of few steps, most of the work is writing c.
 size_t workOf(const Product& p) { return p.m * p.n * std::max<size_t>(p.k, 16); }
 
 Grid gridOf(const Product& p, bool wholeRows, int threads) {
-  const size_t wanted = std::min(std::max<size_t>(workOf(p) / kTileWork, 1), mostTiles(threads));
+  const size_t wanted = std::min(std::max<size_t>(workOf(p) / kTileWork, 1), mostTiles(p.n, threads));
   // What is packed for a tile is used over its rows, or over its columns. 64 columns are the widest panel.
   size_t leastColumns = 64, leastRows = p.bTransposed ? 144 : 24;
   if (p.n >= 1024) {

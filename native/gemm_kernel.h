@@ -276,7 +276,7 @@ inline Cut cutOf(const Product& p) {
   const bool mayPack = p.scratch != nullptr && p.m >= kPackFrom;
   cut.packs = p.bTransposed || (mayPack && (collide(p.ldb) || isLarge));
   const bool paysLeft = p.aTransposed ? collide(p.lda) || isLarge : isLarge && p.n >= kPackLeftFrom;
-  cut.packsLeft = kPacksLeft && mayPack && paysLeft;
+  cut.packsLeft = kPacksLeft && mayPack && p.n >= kPanelColumns && paysLeft;
   const size_t room = p.scratch != nullptr ? kBlockFloats : kSpareFloats;
   size_t depth = !cut.packs && p.k * p.n <= kSmallB ? kSmallDepth : kDepth;
   const size_t roomForPanel = (room - kGap) / kPanelColumns;
@@ -345,30 +345,29 @@ inline void blocks(const Product& p) {
           const TileFunction* const tiles = kTiles.at[p.aTransposed || cut.packsLeft][lastLanes < W][vectors];
           const Groups groups = groupsOf(m, kRows[cut.packsLeft ? kPanel : vectors]);
           const float* const b = cut.packs ? packed + j / kPanelColumns * panelFloats(k) : p.b + l * p.ldb + first + j;
-          float* const c = p.c + top * p.ldc + first + j;
-          Tile t = {k, a, p.lda, b, cut.packs ? kPanelColumns : p.ldb, c, p.ldc, nullptr, p.ldc, lastLanes};
-          if (l > 0) {
-            t.start = c;
-          } else if (p.start != nullptr) {
-            t.start = p.start + top * p.ldstart + first + j;
-            t.ldstart = p.ldstart;
+          float* c = p.c + top * p.ldc + first + j;
+          const float* start = c;
+          size_t ldstart = p.ldc;
+          if (l == 0) {
+            start = p.start != nullptr ? p.start + top * p.ldstart + first + j : nullptr;
+            ldstart = p.ldstart;
           }
+          Tile t = {k, a, p.lda, b, cut.packs ? kPanelColumns : p.ldb, c, p.ldc, start, ldstart, lastLanes};
           for (size_t group = 0; group < groups.count; ++group) {
             const size_t rows = groups.rows(group);
             if (p.claimed != nullptr && l == 0)
               for (size_t r = 0; r < rows; ++r)
-                for (size_t v = 0; v < columns; v += kLine) claim(p.claimed + (t.c - p.c) + r * p.ldc + v);
+                for (size_t v = 0; v < columns; v += kLine) claim(p.claimed + (c - p.c) + r * p.ldc + v);
             if (cut.packsLeft) t.lda = rows;
-            Tile next = t;
             for (size_t panel = 0; panel < panels; ++panel) {
-              tiles[rows](next);
-              next.b += panelFloats(k);
-              next.c += kPanelColumns;
-              if (next.start != nullptr) next.start += kPanelColumns;
+              t.b = b + panel * panelFloats(k);
+              t.c = c + panel * kPanelColumns;
+              t.start = start != nullptr ? start + panel * kPanelColumns : nullptr;
+              tiles[rows](t);
             }
             t.a += cut.packsLeft ? groupFloats(rows, k) : p.aTransposed ? rows : rows * p.lda;
-            t.c += rows * p.ldc;
-            if (t.start != nullptr) t.start += rows * t.ldstart;
+            c += rows * p.ldc;
+            if (start != nullptr) start += rows * ldstart;
           }
         }
       }
