@@ -85,10 +85,10 @@ export function random(seed: number, label: keyof typeof STREAMS, part = 0): Ran
     }
   }
   const below = (n: number): number => {
-    const limit = 0x1_0000_0000 - (0x1_0000_0000 % n)
     for (;;) {
       const x = bits()
-      if (x < limit) return x % n
+      // Only the last n numbers may be too many; and the remainder by a division, exact here, since % of doubles is slow.
+      if (x < 0x1_0000_0000 - n || x < 0x1_0000_0000 - (0x1_0000_0000 % n)) return x - Math.floor(x / n) * n
     }
   }
   return { bits, uniform, normal, below }
@@ -96,13 +96,21 @@ export function random(seed: number, label: keyof typeof STREAMS, part = 0): Ran
 
 /** Shuffles in place (Fisher–Yates, from the end) and returns the array. */
 export function shuffle(rows: Uint32Array, from: Random): Uint32Array {
-  for (let i = rows.length - 1; i > 0; i--) {
-    const j = from.below(i + 1)
-    const held = rows[i]
-    rows[i] = rows[j]
-    rows[j] = held
-  }
+  for (const _ of shuffled(rows, from, rows.length));
   return rows
+}
+
+/** The same, `piece` rows at a time, for who has something else to do in between. */
+export function* shuffled(rows: Uint32Array, from: Random, piece: number): Generator<void, void> {
+  for (let i = rows.length - 1; i > 0; ) {
+    for (const until = Math.max(0, i - piece); i > until; i--) {
+      const j = from.below(i + 1)
+      const held = rows[i]
+      rows[i] = rows[j]
+      rows[j] = held
+    }
+    yield
+  }
 }
 
 /** 0 … n−1. */

@@ -258,6 +258,36 @@ t.test('the event loop turns while a run goes on, and several runs go on at once
   }),
 )
 
+t.test('steps that are faster than their reports are heard let others have their turn', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    const xor = [
+      [0, 0],
+      [0, 1],
+      [1, 0],
+      [1, 1],
+    ]
+    const controller = new AbortController()
+    // Of a run of a second or more; who is not heard in the middle of it is heard at its end.
+    setTimeout(() => controller.abort(), 200)
+    const run = makeNet(options).fit(xor, [0, 1, 1, 0], { epochs: 3_000_000, signal: controller.signal })
+    t.equal((await errorOf(run)).code, 'ERR_ABORTED')
+  }),
+)
+
+t.test('rows are drawn in the same order however many they are', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    // More than are shuffled in one go, in slices that begin and end within an epoch.
+    const rows = 70_001
+    const many = { data: Float32Array.from({ length: rows }, (_, i) => Math.sin(i)), rows, columns: 1 }
+    const labels = Float32Array.from({ length: rows }, (_, i) => Number(Math.sin(i + 0.3) > 0))
+    const fit: FitOptions = { epochs: 2, batchSize: 19, learningRate: 0.1 }
+    const [here, there] = [makeNet(options), makeNet(options)]
+    const losses = [here.fitSync(many, labels, fit), await there.fit(many, labels, fit)].map(({ loss }) => loss)
+    t.ok(sameBits(losses[0], losses[1]))
+    t.ok(sameBits(weightsOf(here), weightsOf(there)))
+  }),
+)
+
 // ---------------------------------------------------------------------------------------------------- bit for bit
 
 /** Everything that draws a random number or looks at a run. */

@@ -84,7 +84,8 @@ export class Replay {
     for (const { first, steps, rates } of this.#stretches)
       for (let at = Math.max(from, first); at < Math.min(to, first + steps); ) {
         const count = Math.min(MOST_STEPS, Math.min(to, first + steps) - at)
-        yield* runOn(engine, sliceOf(this.#run, at, perEpoch, rates.slice(at - first, at - first + count), false))
+        const own = rates.slice(at - first, at - first + count)
+        yield* runOn(engine, yield* sliceOf(this.#run, at, perEpoch, own, false))
         at += count
       }
   }

@@ -1,6 +1,7 @@
 /**
  * Carries out what the loop of a training asks for: on the engine's own thread, or on this one.
  */
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Engine } from '../backends/backend'
 import { DownhillError } from '../errors'
 import type { Report } from '../plan/plan'
@@ -8,9 +9,16 @@ import { refusePromise } from './callbacks'
 import type { Recorder } from './history'
 import type { Loop } from './job'
 
+/**
+ * How long the loop of a training may go on before whoever else waits for this thread has a turn, in milliseconds. Reports of
+ * tiny steps come faster than they are heard: without turns a timer would wait for the end of the run.
+ */
+const MOST_MS = 1
+
 /** Carries out the orders of a training on the engine's own thread; `tell` after every report. */
 export async function drive<T>(loop: Loop<T>, engine: Engine, tell: () => void): Promise<T> {
   const flight: Promise<Report>[] = []
+  let since = performance.now()
   let next = loop.next()
   while (!next.done) {
     const order = next.value
@@ -20,7 +28,12 @@ export async function drive<T>(loop: Loop<T>, engine: Engine, tell: () => void):
       promise.catch(() => {}) // it is told to who collects it
       flight.push(promise)
     } else if ('wait' in order) await order.wait
-    else report = await flight.shift()
+    else if ('collect' in order) report = await flight.shift()
+    // Before the loop goes on, and not before what it has decided is done: who stops it in between is heard.
+    if (performance.now() - since > MOST_MS) {
+      await turn()
+      since = performance.now()
+    }
     next = loop.next(report)
     if (report) tell()
   }

@@ -133,9 +133,9 @@ export class EpochSum {
     return this.#rows === 0
   }
 
-  /** The epochs that end with this report, whose steps were made at `rates`. */
-  add({ loss, penalty, weight, gradientNorm }: Report, rates: Float64Array): Omit<Epoch, 'epoch'>[] {
-    const ended: Omit<Epoch, 'epoch'>[] = []
+  /** The epochs that end with this report, whose steps were made at `rates`; the first of them is epoch `first`. */
+  add({ loss, penalty, weight, gradientNorm }: Report, rates: Float64Array, first: number): Epoch[] {
+    const ended: Epoch[] = []
     for (let step = 0; step < loss.length; step++) {
       this.#rows += Math.min(this.batch, this.pass - this.#rows)
       // A batch of no weight counts next to nothing, so that an epoch of nothing else has a loss all the same.
@@ -144,19 +144,22 @@ export class EpochSum {
       this.#loss += size * loss[step]
       this.#penalty += size * penalty[step]
       this.#gradientNorm = gradientNorm[step]
-      if (this.#rows === this.pass) ended.push(...this.end(rates[step]))
+      if (this.#rows === this.pass) ended.push(this.#end(rates[step], first + ended.length))
     }
     return ended
   }
 
-  /** The epoch under way, ended here, if there is one. */
-  end(learningRate: number): Omit<Epoch, 'epoch'>[] {
-    if (this.isEmpty) return []
+  /** The epoch under way, ended here as epoch `epoch`; null where none is. */
+  end(learningRate: number, epoch: number): Epoch | null {
+    return this.isEmpty ? null : this.#end(learningRate, epoch)
+  }
+
+  #end(learningRate: number, epoch: number): Epoch {
     const weight = this.#weight
     const gradientNorm = this.#gradientNorm
-    const epoch = { loss: this.#loss / weight, penalty: this.#penalty / weight, gradientNorm, learningRate }
+    const ended = { epoch, loss: this.#loss / weight, penalty: this.#penalty / weight, gradientNorm, learningRate }
     this.#rows = this.#weight = this.#loss = this.#penalty = 0
-    return [epoch]
+    return ended
   }
 }
 
@@ -200,14 +203,25 @@ export class Recorder {
   }
 
   finish(status: Status, stopReason: string): History {
-    const series = (of: (epoch: Epoch) => number): Float64Array => Float64Array.from(this.epochs, of)
-    const hasValidation = this.epochs.some((epoch) => epoch.valLoss !== undefined)
-    const names = [...new Set(this.epochs.flatMap((epoch) => Object.keys(epoch.valMetrics ?? {})))]
+    const { epochs } = this
+    // Epochs may be millions, and the event loop waits: plain loops, a few nanoseconds each.
+    const series = (of: (epoch: Epoch) => number): Float64Array => {
+      const values = new Float64Array(epochs.length)
+      for (let i = 0; i < values.length; i++) values[i] = of(epochs[i])
+      return values
+    }
+    let hasValidation = false
+    const known = new Set<string>()
+    for (const { valLoss, valMetrics } of epochs) {
+      if (valLoss !== undefined) hasValidation = true
+      for (const name in valMetrics) known.add(name)
+    }
+    const names = [...known]
     const metrics = Object.fromEntries(
       names.map((name) => [valName(name), series((epoch) => epoch.valMetrics?.[name] ?? Number.NaN)]),
     )
     const data = {
-      epochs: this.epochs.length,
+      epochs: epochs.length,
       steps: this.steps,
       loss: series((epoch) => epoch.loss),
       penalty: series((epoch) => epoch.penalty),

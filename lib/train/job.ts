@@ -96,10 +96,12 @@ export interface Outcome {
 
 /**
  * What the loop asks for: to queue a slice behind those submitted, on the training engine or on another; to hand over
- * the report of the oldest that has not been collected; to wait for a callback.
+ * the report of the oldest that has not been collected; to wait for a callback; or nothing: it has more to do, and lets
+ * others have a turn.
  */
 export type Order =
   | { readonly submit: Slice<Bound>; readonly on?: Engine }
   | { readonly collect: true }
   | { readonly wait: Promise<void> }
+  | { readonly pause: true }
 export type Loop<T> = Generator<Order, T, Report | undefined>

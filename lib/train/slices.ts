@@ -3,19 +3,26 @@
  */
 import type { Bound } from '../backends/backend'
 import type { ProgramName, Report, Slice } from '../plan/plan'
-import { countTo, mix32, random, shuffle } from '../random'
-import type { Job } from './job'
+import { countTo, mix32, random, shuffled } from '../random'
+import type { Job, Loop } from './job'
 
 /** A slice of about this long lets progress be told, and costs nothing measurable (docs/decisions/0001). */
 const SLICE_MS = 50
 /** Work submitted ahead, about: how long the event loop may be held up without the training noticing. */
 const AHEAD_MS = 1000
+/**
+ * Steps of a slice, at most. What the main thread has to do for one (a rate, an entry in the report, an epoch at most)
+ * takes about a microsecond, so that it is never busy for much longer than 1 ms, however fast the steps are.
+ */
+const MOST_STEPS = 2048
 /** Row numbers of a slice, 4 bytes each. */
-const MOST_ROWS = 1 << 20
+const MOST_ROWS = 1 << 17
+/** Rows that are shuffled in one go, in about 1 ms. */
+const SHUFFLED_ROWS = 1 << 15
 
-/** Epochs whose order of rows is drawn for one slice. */
-export function mostEpochs(rows: number): number {
-  return Math.max(1, Math.floor(MOST_ROWS / rows))
+/** Steps of a slice, at most, where each takes so many rows in an order that is drawn. */
+export function mostSteps(batch: number, isShuffled: boolean): number {
+  return isShuffled ? Math.max(1, Math.min(MOST_STEPS, Math.floor(MOST_ROWS / batch))) : MOST_STEPS
 }
 
 /** How much is put into a slice, and how many slices are kept in flight: learnt from how long they take. */
@@ -24,16 +31,16 @@ export class Pace {
   depth = 1
 
   constructor(
-    readonly unit: number,
+    first: number,
     readonly most: number,
   ) {
-    this.steps = unit
+    this.steps = Math.min(first, most)
   }
 
   learn({ steps, milliseconds }: Report): void {
     if (steps === 0) return
-    const units = (SLICE_MS * steps) / (Math.max(milliseconds, 0.01) * this.unit)
-    this.steps = this.unit * Math.max(1, Math.min(Math.round(units), (this.steps / this.unit) * 4, this.most))
+    const inTime = Math.round((SLICE_MS * steps) / Math.max(milliseconds, 0.01))
+    this.steps = Math.max(1, Math.min(inTime, this.steps * 4, this.most))
     this.depth = Math.max(2, Math.min(64, Math.ceil((AHEAD_MS * steps) / (milliseconds * this.steps))))
   }
 }
@@ -58,26 +65,24 @@ export function evaluation(data: Bound, program: ProgramName = 'evaluate'): Slic
 /** What decides the slices of a run. */
 export type SliceSource = Pick<Job, 'settings' | 'data' | 'batch' | 'seed' | 'firstStep' | 'firstEpoch' | 'since'>
 
-/** Steps `from`, `from + 1`, … of the run, one for each rate; whole epochs, or within one. */
-export function sliceOf(
+/** Steps `from`, `from + 1`, … of the run, one for each rate. May take several turns: an order of many rows is long to draw. */
+export function* sliceOf(
   job: SliceSource,
   from: number,
   stepsPerEpoch: number,
   learningRate: Float64Array,
   follows: boolean,
-): Slice<Bound> {
-  const steps = learningRate.length
+): Loop<Slice<Bound>> {
   const { data, batch, seed, since } = job
-  const first = Math.floor(from / stepsPerEpoch)
-  const start = (from % stepsPerEpoch) * batch
-  const order = orderOf(job, job.firstEpoch + first, Math.ceil((from + steps) / stepsPerEpoch) - first)
+  const steps = learningRate.length
+  const rows = yield* rowsOf(job, from, steps, stepsPerEpoch)
   return {
     program: 'train',
     data,
-    rows: order?.subarray(start, start + steps * batch) ?? null,
+    rows,
     pass: data.rows,
     batch,
-    start,
+    start: (from % stepsPerEpoch) * batch,
     steps,
     learningRate,
     step: job.firstStep + from,
@@ -86,18 +91,36 @@ export function sliceOf(
   }
 }
 
-/** The order of rows of `count` epochs from epoch `first`; null where it is the natural one. */
-function orderOf({ settings, data, batch, seed }: SliceSource, first: number, count: number): Uint32Array | null {
-  if (!settings.shuffle || batch === data.rows) return null
-  const rows = new Uint32Array(count * data.rows)
-  for (let e = 0; e < count; e++) {
-    const known = lastOrders.get(data)
-    const order =
-      known?.epoch === first + e ? known.order : shuffle(countTo(data.rows), random(seed, 'shuffle', first + e))
-    lastOrders.set(data, { epoch: first + e, order })
-    rows.set(order, e * data.rows)
+/** Whether rows are taken in an order that is drawn. */
+export function isShuffled({ settings, data, batch }: Pick<SliceSource, 'settings' | 'data' | 'batch'>): boolean {
+  return settings.shuffle && batch !== data.rows
+}
+
+/** The rows of steps, in order of use; null where that is the natural one. */
+function* rowsOf(job: SliceSource, from: number, steps: number, stepsPerEpoch: number): Loop<Uint32Array | null> {
+  if (!isShuffled(job)) return null
+  const { data, batch, firstEpoch } = job
+  const before = (step: number): number => Math.floor(step / stepsPerEpoch) * data.rows + (step % stepsPerEpoch) * batch
+  const rows = new Uint32Array(before(from + steps) - before(from))
+  let epoch = Math.floor(from / stepsPerEpoch)
+  let at = (from % stepsPerEpoch) * batch
+  for (let filled = 0; filled < rows.length; epoch++, at = 0) {
+    const order = yield* orderOf(job, firstEpoch + epoch)
+    const part = order.subarray(at, at + rows.length - filled)
+    rows.set(part, filled)
+    filled += part.length
   }
   return rows
+}
+
+/** The order of rows of an epoch. */
+function* orderOf({ data, seed }: SliceSource, epoch: number): Loop<Uint32Array> {
+  const known = lastOrders.get(data)
+  if (known?.epoch === epoch) return known.order
+  const order = countTo(data.rows)
+  for (const _ of shuffled(order, random(seed, 'shuffle', epoch), SHUFFLED_ROWS)) yield { pause: true }
+  lastOrders.set(data, { epoch, order })
+  return order
 }
 
 /** The order last drawn for bound rows: an epoch that is cut into slices is shuffled once. */

@@ -14,7 +14,7 @@ import type { Job, Loop, Orders, Outcome, Validation, Watch } from './job'
 import type { FitSettings } from './options'
 import { display } from './progress'
 import { Rates } from './rates'
-import { evaluation, mostEpochs, Pace, sliceOf } from './slices'
+import { evaluation, isShuffled, mostSteps, Pace, sliceOf } from './slices'
 
 export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Outcome> {
   const { settings, data, validation, keeper, resumed } = job
@@ -36,7 +36,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   const isWatched = isBatchWatched || isEpochWatched
 
   const sum = new EpochSum(data.rows, job.batch, resumed?.open)
-  const pace = new Pace(isBatchWatched ? 1 : stepsPerEpoch, isWatched ? 1 : mostEpochs(data.rows))
+  const pace = new Pace(stepsPerEpoch, isBatchWatched ? 1 : mostSteps(job.batch, isShuffled(job)))
   const timetable = settings.checkpoint && new Timetable(settings.checkpoint, stepsPerEpoch, recorder.steps)
   recorder.best = best?.epoch ?? null
   let planned = recorder.steps
@@ -62,10 +62,6 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       orders.stop = true
     },
   })
-
-  const record = (epoch: Omit<Epoch, 'epoch'>): void => {
-    recorder.epochs.push({ epoch: recorder.epochs.length + 1, ...epoch })
-  }
 
   const snapshot = (): Snapshot => ({
     epochs: recorder.epochs.slice(),
@@ -102,21 +98,25 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       best?.beginEpoch()
       yield* tell(callbacks, 'onEpochBegin', moment)
     }
-    const depth = isWatched || !job.isAsync ? 1 : pace.depth
+    const depth = isBatchWatched || !job.isAsync ? 1 : pace.depth
+    // Where somebody looks at the end of an epoch, nothing is submitted beyond it.
+    const end = isWatched ? (Math.floor(recorder.steps / stepsPerEpoch) + 1) * stepsPerEpoch : total
     for (; inFlight < depth && planned < total && watched === null && !orders.stop; inFlight++) {
       const next = Math.min(...job.watches.map((watch) => watch.next(planned)))
       // A watched step begins when all before it is collected, and nothing is submitted behind it.
       if (next === planned && inFlight > 0) break
       if (timetable?.isDue(planned) && inFlight > 0) break
-      watched = next === planned ? planned : null
-      // It leaves an epoch begun: where somebody looks at its end, it is ended first.
-      const whole = isWatched ? stepsPerEpoch - (planned % stepsPerEpoch) : total
-      const until = Math.min(total, recorder.steps + reach, timetable?.next ?? total)
-      const most = Math.min(until, watched === null ? next : planned + 1) - planned
-      const steps = Math.min(pace.steps, whole, most)
-      if (steps === 0) break
-      const slice = sliceOf(job, planned, stepsPerEpoch, rates.of(planned, steps), inFlight > 0)
-      if (watched !== null) for (const watch of watchesAt(job, watched)) yield* watch.before?.(watched, slice) ?? []
+      const isAlone = next === planned
+      const until = Math.min(end, total, recorder.steps + reach, timetable?.next ?? total)
+      const most = Math.min(until, isAlone ? planned + 1 : next) - planned
+      const steps = Math.min(pace.steps, most)
+      if (steps <= 0) break
+      const slice = yield* sliceOf(job, planned, stepsPerEpoch, rates.of(planned, steps), inFlight > 0)
+      if (orders.stop) break
+      if (isAlone) {
+        watched = planned
+        for (const watch of watchesAt(job, watched)) yield* watch.before?.(watched, slice) ?? []
+      }
       yield { submit: slice }
       paced.push(slice.learningRate)
       planned += steps
@@ -136,19 +136,18 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     }
     loss = report.loss[report.loss.length - 1] ?? loss
 
-    const epochs = sum.add(report, taken)
+    const epochs = sum.add(report, taken, recorder.epochs.length + 1)
     if (isBatchWatched && report.steps > 0) yield* tell(callbacks, 'onBatchEnd', moment)
     for (const epoch of epochs) {
       const isRefused = report.stopped === 'nonFinite' && epoch === epochs[epochs.length - 1]
-      const seen = validation && !isRefused ? yield* validate(validation) : {}
-      record({ ...epoch, ...seen })
+      const ended = validation && !isRefused ? { ...epoch, ...(yield* validate(validation)) } : epoch
+      recorder.epochs.push(ended)
       if (isRefused) continue
-      const last = recorder.epochs[recorder.epochs.length - 1]
-      best?.endEpoch(last)
+      best?.endEpoch(ended)
       recorder.best = best?.epoch ?? null
-      rates.hear(last)
-      display(last, settings, settings.epochs)
-      yield* tell(callbacks, 'onEpochEnd', moment)
+      rates.hear(ended)
+      display(ended, settings, settings.epochs)
+      if (isEpochWatched) yield* tell(callbacks, 'onEpochEnd', moment)
     }
     job.line?.update(recorder, loss, learningRate)
     if (report.stopped === 'nonFinite')
@@ -160,7 +159,8 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   for (; inFlight > 0; inFlight--) yield { collect: true }
   // The state from which the run can go on: before the best weights are restored, and never that of a divergence.
   if (keeper && outcome.status !== 'diverged' && !keeper.has(recorder.steps)) keeper.write(snapshot())
-  for (const epoch of sum.end(learningRate)) record(epoch)
+  const open = sum.end(learningRate, recorder.epochs.length + 1)
+  if (open !== null) recorder.epochs.push(open)
   for (const watch of job.watches) yield* watch.end?.() ?? []
   job.finish()
   best?.restore()
