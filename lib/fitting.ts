@@ -260,11 +260,12 @@ export function conclude(state: State, prepared: Prepared, { status, reason, isA
   const { since, firstStep, settings } = job
   const { optimizer, ema } = settings
   const steps = firstStep + recorder.steps
-  const epochs = keepsState ? remembered(job, recorder.epochs) : []
   const weights = averaged?.before ?? null
-  state.carried = keepsState
-    ? { optimizer, ema, state: engine.read(engine.plan.state), weights, steps, since, epochs }
-    : null
+  const carried = (): NonNullable<State['carried']> => {
+    const epochs = remembered(job, recorder.epochs)
+    return { optimizer, ema, state: engine.read(engine.plan.state), weights, steps, since, epochs }
+  }
+  state.carried = keepsState ? carried() : null
   if (settings.signal?.aborted && isAsked) throw aborted(settings.signal, recorder)
   const history = recorder.finish(status, reason)
   try {
@@ -287,7 +288,7 @@ export function conclude(state: State, prepared: Prepared, { status, reason, isA
 /** However it ended, also where a callback threw: what was trained was trained. */
 export function release(state: State, { network, engine, judge, data, job, recorder, isOver }: Prepared): void {
   job.line?.end()
-  state.epochs = job.firstEpoch + recorder.epochs.length
+  state.epochs = job.firstEpoch + recorder.count
   if (recorder.steps > 0) {
     state.drawnBy = null
     state.given = null

@@ -142,7 +142,7 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
       orders.stop = true
       this.#training?.orders === orders && this.#training.engine.stop()
     }
-    return new Run({ epochs: recorder.epochs, stop }, async (tell) => {
+    return new Run({ recorder, stop }, async (tell) => {
       const settings = readFitOptions(options)
       if (settings.signal?.aborted) throw aborted(settings.signal, recorder)
       this.#refuseBusy(call)

@@ -47,13 +47,12 @@ class Screen {
   }
 }
 
-const epochs = (count: number, valLoss?: number): object[] =>
-  Array.from({ length: count }, (_, i) => ({ epoch: i + 1, loss: 0.5, valLoss }))
+const lastOf = (epoch: number, valLoss?: number): object | null => (epoch > 0 ? { epoch, loss: 0.5, valLoss } : null)
 
 /** Lets the line be drawn at once. */
 function show(screen: Screen, run: { epochs: number; steps: number; valLoss?: number }): ProgressLine {
   const line = new ProgressLine(20, 1000, 10, new LineTerminal([screen]))
-  line.update({ epochs: epochs(run.epochs, run.valLoss), steps: run.steps } as never, 0.75, 0.0123456)
+  line.update({ last: lastOf(run.epochs, run.valLoss), steps: run.steps } as never, 0.75, 0.0123456)
   return line
 }
 
@@ -62,7 +61,7 @@ t.test('the line says where the run is', async (t) => {
   const line = show(screen, { epochs: 3, steps: 34, valLoss: 0.25 })
   t.equal(screen.last, 'epoch  4/20 40 %  loss 0.5000  validation loss 0.2500  rate 0.0123')
   await new Promise((resolve) => setTimeout(resolve, 130))
-  line.update({ epochs: epochs(4), steps: 45 } as never, 0.75, 1e-5)
+  line.update({ last: lastOf(4), steps: 45 } as never, 0.75, 1e-5)
   t.match(screen.last, /^epoch {2}5\/20 50 % {2}loss 0\.5000 {2}\d+ s left {2}rate 0\.00001 {2}[\d.]+ k samples\/s$/)
   line.end()
   t.strictSame(screen.lines, [''], 'nothing is left of it')

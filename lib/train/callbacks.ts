@@ -87,7 +87,7 @@ export function momentOf(epochs: number, recorder: Recorder, live: Live): Moment
   return {
     epochs,
     get epoch() {
-      return recorder.epochs.length
+      return recorder.count
     },
     get step() {
       return recorder.steps

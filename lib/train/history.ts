@@ -133,10 +133,25 @@ export class EpochSum {
     return this.#rows === 0
   }
 
-  /** The epochs that end with this report, whose steps were made at `rates`; the first of them is epoch `first`. */
-  add({ loss, penalty, weight, gradientNorm }: Report, rates: Float64Array, first: number): Epoch[] {
-    const ended: Epoch[] = []
-    for (let step = 0; step < loss.length; step++) {
+  /** All steps of an epoch, which is still to be recorded. */
+  get isFull(): boolean {
+    return this.#rows === this.pass
+  }
+
+  get loss(): number {
+    return this.#loss / this.#weight
+  }
+  get penalty(): number {
+    return this.#penalty / this.#weight
+  }
+  get gradientNorm(): number {
+    return this.#gradientNorm
+  }
+
+  /** Takes the steps of a report from step `from` on, up to the end of the epoch; returns the first one not taken. */
+  add({ loss, penalty, weight, gradientNorm }: Report, from: number): number {
+    let step = from
+    for (; step < loss.length && !this.isFull; step++) {
       this.#rows += Math.min(this.batch, this.pass - this.#rows)
       // A batch of no weight counts next to nothing, so that an epoch of nothing else has a loss all the same.
       const size = weight[step] || NEXT_TO_NOTHING
@@ -144,23 +159,82 @@ export class EpochSum {
       this.#loss += size * loss[step]
       this.#penalty += size * penalty[step]
       this.#gradientNorm = gradientNorm[step]
-      if (this.#rows === this.pass) ended.push(this.#end(rates[step], first + ended.length))
     }
-    return ended
+    return step
   }
 
-  /** The epoch under way, ended here as epoch `epoch`; null where none is. */
-  end(learningRate: number, epoch: number): Epoch | null {
-    return this.isEmpty ? null : this.#end(learningRate, epoch)
-  }
-
-  #end(learningRate: number, epoch: number): Epoch {
-    const weight = this.#weight
-    const gradientNorm = this.#gradientNorm
-    const ended = { epoch, loss: this.#loss / weight, penalty: this.#penalty / weight, gradientNorm, learningRate }
+  clear(): void {
     this.#rows = this.#weight = this.#loss = this.#penalty = 0
-    return ended
   }
+}
+
+/** What of an epoch the steps do not tell. */
+export type Seen = Pick<Epoch, 'valLoss' | 'valMetrics'>
+
+/** The numbers that every epoch has. */
+const COLUMNS = ['loss', 'penalty', 'gradientNorm', 'learningRate'] as const
+type Numbers = Pick<Epoch, (typeof COLUMNS)[number]>
+
+/**
+ * Epochs in columns, and as objects only when somebody asks: a run of tiny steps makes a million a second, and the
+ * garbage collector would hold the event loop up with them.
+ */
+class Epochs {
+  length = 0
+  #columns: readonly Float64Array[] = COLUMNS.map(() => new Float64Array(64))
+  /** By index; empty without validation. */
+  readonly #seen: Seen[] = []
+  readonly #made: Epoch[] = []
+
+  push({ loss, penalty, gradientNorm }: Omit<Numbers, 'learningRate'>, learningRate: number, seen?: Seen): void {
+    const i = this.length++
+    if (i === this.#columns[0].length) this.#columns = this.#columns.map(twiceAsLong)
+    const [losses, penalties, norms, rates] = this.#columns
+    losses[i] = loss
+    penalties[i] = penalty
+    norms[i] = gradientNorm
+    rates[i] = learningRate
+    if (seen?.valLoss !== undefined) this.#seen[i] = seen
+  }
+
+  at(i: number): Epoch {
+    const [loss, penalty, gradientNorm, learningRate] = this.#columns
+    const numbers = { loss: loss[i], penalty: penalty[i], gradientNorm: gradientNorm[i], learningRate: learningRate[i] }
+    return { epoch: i + 1, ...numbers, ...this.#seen[i] }
+  }
+
+  /** All of them; one array, that grows. */
+  get list(): readonly Epoch[] {
+    while (this.#made.length < this.length) this.#made.push(this.at(this.#made.length))
+    return this.#made
+  }
+
+  column(name: keyof Numbers): Float64Array {
+    return this.#columns[COLUMNS.indexOf(name)].slice(0, this.length)
+  }
+
+  /** Of the validation rows, NaN where an epoch has none; null where no epoch has any. */
+  get valLoss(): Float64Array | null {
+    return this.#seen.length > 0 ? this.#series(({ valLoss }) => valLoss) : null
+  }
+
+  get metrics(): Record<string, Float64Array> {
+    const names = new Set<string>()
+    for (const seen of this.#seen) for (const name in seen?.valMetrics) names.add(name)
+    return Object.fromEntries(
+      [...names].map((name) => [valName(name), this.#series(({ valMetrics }) => valMetrics?.[name])]),
+    )
+  }
+
+  #series(of: (seen: Seen) => number | undefined): Float64Array {
+    return Float64Array.from({ length: this.length }, (_, i) => (this.#seen[i] && of(this.#seen[i])) ?? Number.NaN)
+  }
+}
+
+function twiceAsLong(values: Float64Array): Float64Array {
+  const longer = new Float64Array(2 * values.length)
+  longer.set(values)
+  return longer
 }
 
 /** What a recorder goes on from. */
@@ -173,7 +247,7 @@ interface Recorded {
 
 /** Collects epochs while a run goes on. */
 export class Recorder {
-  readonly epochs: Epoch[] = []
+  readonly #epochs = new Epochs()
   steps = 0
   /** Trained before this recorder's own time. */
   #earlier = 0
@@ -189,45 +263,50 @@ export class Recorder {
 
   constructor(readonly seed: number) {}
 
+  /** Epochs ended. */
+  get count(): number {
+    return this.#epochs.length
+  }
+
+  /** Those, as objects made when first asked for. */
+  get epochs(): readonly Epoch[] {
+    return this.#epochs.list
+  }
+
+  /** The last of them. */
+  get last(): Epoch | null {
+    return this.count > 0 ? this.#epochs.at(this.count - 1) : null
+  }
+
+  /** Ends an epoch: the one that `sum` has gathered, and gathers no more. */
+  end(sum: EpochSum, learningRate: number, seen?: Seen): void {
+    this.#epochs.push(sum, learningRate, seen)
+    sum.clear()
+  }
+
   get seconds(): number {
     return this.#earlier + (performance.now() - this.#started) / 1000
   }
 
   /** Goes on where another recorder was. */
   resume({ epochs, steps, start, seconds }: Recorded): void {
-    // One by one: a call takes some hundred thousand arguments at most.
-    for (const epoch of epochs) this.epochs.push(epoch)
+    for (const epoch of epochs) this.#epochs.push(epoch, epoch.learningRate, seenOf(epoch))
     this.steps = steps
     this.start = start
     this.#earlier = seconds
   }
 
   finish(status: Status, stopReason: string): History {
-    const { epochs } = this
-    // Epochs may be millions, and the event loop waits: plain loops, a few nanoseconds each.
-    const series = (of: (epoch: Epoch) => number): Float64Array => {
-      const values = new Float64Array(epochs.length)
-      for (let i = 0; i < values.length; i++) values[i] = of(epochs[i])
-      return values
-    }
-    let hasValidation = false
-    const known = new Set<string>()
-    for (const { valLoss, valMetrics } of epochs) {
-      if (valLoss !== undefined) hasValidation = true
-      for (const name in valMetrics) known.add(name)
-    }
-    const names = [...known]
-    const metrics = Object.fromEntries(
-      names.map((name) => [valName(name), series((epoch) => epoch.valMetrics?.[name] ?? Number.NaN)]),
-    )
+    const epochs = this.#epochs
+    const { metrics } = epochs
     const data = {
       epochs: epochs.length,
       steps: this.steps,
-      loss: series((epoch) => epoch.loss),
-      penalty: series((epoch) => epoch.penalty),
-      gradientNorm: series((epoch) => epoch.gradientNorm),
-      learningRate: series((epoch) => epoch.learningRate),
-      valLoss: hasValidation ? series((epoch) => epoch.valLoss ?? Number.NaN) : null,
+      loss: epochs.column('loss'),
+      penalty: epochs.column('penalty'),
+      gradientNorm: epochs.column('gradientNorm'),
+      learningRate: epochs.column('learningRate'),
+      valLoss: epochs.valLoss,
       metrics,
       status,
       stopReason,
@@ -273,6 +352,10 @@ export class Recorder {
       }),
     }
   }
+}
+
+function seenOf({ valLoss, valMetrics }: Epoch): Seen {
+  return { ...(valLoss !== undefined && { valLoss }), ...(valMetrics !== undefined && { valMetrics }) }
 }
 
 /** accuracy → valAccuracy. */

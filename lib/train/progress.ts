@@ -85,12 +85,13 @@ export class ProgressLine {
   }
 
   /** After a report. */
-  update({ epochs, steps }: Recorder, loss: number, learningRate: number): void {
+  update(recorder: Pick<Recorder, 'last' | 'steps'>, loss: number, learningRate: number): void {
+    const { steps } = recorder
     const now = performance.now()
     this.#first ??= { steps, at: now }
     if (now - this.#drawn < PAUSE) return
     this.#drawn = now
-    const last = epochs[epochs.length - 1]
+    const { last } = recorder
     const perSecond = (1000 * (steps - this.#first.steps)) / (now - this.#first.at)
     const whole = this.#epochs * this.#steps
     const open = steps % this.#steps

@@ -6,8 +6,8 @@ import type { Epoch, History } from './history'
 
 /** What a run needs of the training behind it. */
 export interface RunSource {
-  /** Epochs recorded so far; grows. */
-  readonly epochs: readonly Epoch[]
+  /** Epochs recorded so far, how many and which. */
+  readonly recorder: { readonly count: number; readonly epochs: readonly Epoch[] }
   /** Ends the training after its current step. */
   stop(): void
 }
@@ -67,14 +67,14 @@ export class Run implements PromiseLike<History>, AsyncIterable<Epoch> {
 
   async *#read(): AsyncGenerator<Epoch, void, undefined> {
     for (let next = 0; ; next++) {
-      while (next >= this.#source.epochs.length) {
+      while (next >= this.#source.recorder.count) {
         if (this.#isOver) {
           await this.#promise
           return
         }
         await new Promise<void>((wake) => this.#waiting.push(wake))
       }
-      yield this.#source.epochs[next]
+      yield this.#source.recorder.epochs[next]
     }
   }
 

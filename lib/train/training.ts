@@ -34,6 +34,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     listens(callbacks, 'onEpochBegin') ||
     listens(callbacks, 'onEpochEnd')
   const isWatched = isBatchWatched || isEpochWatched
+  const isTold = isEpochWatched || settings.dispLoss > 0
 
   const sum = new EpochSum(data.rows, job.batch, resumed?.open)
   const pace = new Pace(stepsPerEpoch, isBatchWatched ? 1 : mostSteps(job.batch, isShuffled(job)))
@@ -136,18 +137,18 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     }
     loss = report.loss[report.loss.length - 1] ?? loss
 
-    const epochs = sum.add(report, taken, recorder.epochs.length + 1)
+    let at = sum.add(report, 0)
     if (isBatchWatched && report.steps > 0) yield* tell(callbacks, 'onBatchEnd', moment)
-    for (const epoch of epochs) {
-      const isRefused = report.stopped === 'nonFinite' && epoch === epochs[epochs.length - 1]
-      const ended = validation && !isRefused ? { ...epoch, ...(yield* validate(validation)) } : epoch
-      recorder.epochs.push(ended)
-      if (isRefused) continue
-      best?.endEpoch(ended)
+    for (; sum.isFull; at = sum.add(report, at)) {
+      const isRefused = report.stopped === 'nonFinite' && at === report.loss.length
+      recorder.end(sum, taken[at - 1], validation && !isRefused ? yield* validate(validation) : undefined)
+      if (isRefused || !isTold) continue
+      const last = recorder.last as Epoch
+      best?.endEpoch(last)
       recorder.best = best?.epoch ?? null
-      rates.hear(ended)
-      display(ended, settings, settings.epochs)
-      if (isEpochWatched) yield* tell(callbacks, 'onEpochEnd', moment)
+      rates.hear(last)
+      display(last, settings, settings.epochs)
+      yield* tell(callbacks, 'onEpochEnd', moment)
     }
     job.line?.update(recorder, loss, learningRate)
     if (report.stopped === 'nonFinite')
@@ -159,8 +160,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   for (; inFlight > 0; inFlight--) yield { collect: true }
   // The state from which the run can go on: before the best weights are restored, and never that of a divergence.
   if (keeper && outcome.status !== 'diverged' && !keeper.has(recorder.steps)) keeper.write(snapshot())
-  const open = sum.end(learningRate, recorder.epochs.length + 1)
-  if (open !== null) recorder.epochs.push(open)
+  if (!sum.isEmpty) recorder.end(sum, learningRate)
   for (const watch of job.watches) yield* watch.end?.() ?? []
   job.finish()
   best?.restore()
@@ -184,9 +184,8 @@ function* validate({ data, on, begin, metrics }: Validation): Loop<Pick<Epoch, '
 }
 
 /** How a run that has come to rest ends here, if it does. */
-function ended({ epochs, steps }: Recorder, settings: FitSettings, best: Best | null, orders: Orders): Outcome | null {
-  if (epochs.length >= settings.epochs)
-    return { status: 'completed', reason: `All ${settings.epochs} epochs were trained.` }
+function ended({ count, steps }: Recorder, settings: FitSettings, best: Best | null, orders: Orders): Outcome | null {
+  if (count >= settings.epochs) return { status: 'completed', reason: `All ${settings.epochs} epochs were trained.` }
   const verdict = best?.verdict ?? null
   if (verdict !== null) return { status: 'stopped', reason: verdict }
   if (!orders.stop) return null
