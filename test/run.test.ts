@@ -623,6 +623,36 @@ t.test('a callback that throws ends the run with its error; the model is idle, a
   }),
 )
 
+t.test('an error that a rate foresees ends the run where it is, and nothing is trained after it', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    for (const [batchSize, last] of [
+      ['full', 5000],
+      [10, 990],
+    ] as const) {
+      const thrown = new Error('enough')
+      // Rates are asked for long before their steps are made.
+      const learningRate = (step: number): number => {
+        if (step === last) throw thrown
+        return 0.1
+      }
+      const [there, here, other] = [makeNet(options), makeNet(options), makeNet(options)]
+      const fit = { epochs: 1_000_000, batchSize, learningRate }
+      t.equal(await there.fit(x, y, fit).catch((error) => error), thrown)
+      const weights = weightsOf(there)
+      try {
+        here.fitSync(x, y, fit)
+      } catch (error) {
+        t.equal(error, thrown)
+      }
+      other.fitSync(x, y, { epochs: batchSize === 'full' ? last : last / 10, batchSize, learningRate: 0.1 })
+      t.ok(sameBits(weights, weightsOf(other)), `${last} steps`)
+      t.ok(sameBits(weightsOf(here), weights), 'on this thread too')
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      t.ok(sameBits(weightsOf(there), weights), 'and so they stay')
+    }
+  }),
+)
+
 // ---------------------------------------------------------------------------------------------------- the process
 
 /** Runs a script in a process of its own, from a folder where `downhill` is found. */

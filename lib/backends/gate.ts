@@ -51,6 +51,11 @@ export class Gate {
   }
 }
 
+/** How a run is asked to end early: after its step, or before its next chunk, the step forgotten. */
+const NO = 0
+const AFTER_STEP = 1
+const NOW = 2
+
 /** An order to stop, given on one thread and seen on another. */
 export class StopFlag {
   readonly #word: Int32Array
@@ -59,11 +64,23 @@ export class StopFlag {
     this.#word = new Int32Array(memory)
   }
 
-  set(isAsked: boolean): void {
-    Atomics.store(this.#word, 0, Number(isAsked))
+  clear(): void {
+    Atomics.store(this.#word, 0, NO)
+  }
+
+  afterStep(): void {
+    Atomics.compareExchange(this.#word, 0, NO, AFTER_STEP)
+  }
+
+  now(): void {
+    Atomics.store(this.#word, 0, NOW)
   }
 
   get isSet(): boolean {
-    return Atomics.load(this.#word, 0) !== 0
+    return Atomics.load(this.#word, 0) !== NO
+  }
+
+  get isNow(): boolean {
+    return Atomics.load(this.#word, 0) === NOW
   }
 }

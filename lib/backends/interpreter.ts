@@ -51,8 +51,13 @@ export class Interpreter {
     if (program === undefined) throw new Error(`the plan has no program ${slice.program}`)
     const record = new Recorder(slice, this.#outputFor(program, slice))
     const context = contextOf(slice)
+    let stopped: Report['stopped'] = slice.follows && this.#endedEarly ? 'asked' : null
     // Up to the guard an update only reads parameters; from it on, whole steps or none.
     const update = (): void => {
+      if (this.stop.isNow) {
+        stopped = 'asked'
+        return
+      }
       for (const operation of program.step) {
         operation(context)
         if (context.refused) break
@@ -60,7 +65,6 @@ export class Interpreter {
     }
     let start = slice.start
     let used = 0
-    let stopped: Report['stopped'] = slice.follows && this.#endedEarly ? 'asked' : null
     while (record.begun < slice.steps && stopped === null) {
       if (this.stop.isSet) {
         stopped = 'asked'
@@ -74,14 +78,16 @@ export class Interpreter {
       context.loss = context.penalty = context.gradientNorm = 0
       context.sums = null
       context.refused = false
-      for (let offset = 0; offset < batch; offset += this.#plan.capacity) {
+      for (let offset = 0; offset < batch && stopped === null; offset += this.#plan.capacity) {
         context.offset = offset
         context.rows = Math.min(this.#plan.capacity, batch - offset)
         context.from = (slice.rows ? used : start) + offset
         for (const operation of program.chunk) operation(context)
         if (program.output) record.output(program.output.values, context.rows * program.output.columns)
+        if (offset + context.rows < batch && this.stop.isNow) stopped = 'asked'
       }
-      if (program.step.length > 0) this.gate.updating(update)
+      if (program.step.length > 0 && stopped === null) this.gate.updating(update)
+      if (stopped !== null) break
       record.step(context)
       if (context.refused) {
         stopped = 'nonFinite'
@@ -141,7 +147,9 @@ function weightOf({ rows, data: { weights } }: Slice<BoundTable>, from: number, 
 class Recorder {
   begun = 0
   #made = 0
+  /** Entries of the output, and those of whole steps. */
   #written = 0
+  #whole = 0
   readonly #loss: Float64Array
   readonly #penalty: Float64Array
   readonly #weight: Float64Array
@@ -170,6 +178,7 @@ class Recorder {
     this.#norm[this.begun] = gradientNorm
     if (sums) this.#sums.push(...sums)
     this.begun += 1
+    this.#whole = this.#written
     if (!refused) this.#made += 1
   }
 
@@ -183,7 +192,7 @@ class Recorder {
       sums: Float64Array.from(this.#sums),
       milliseconds,
       stopped,
-      output: this.outputs,
+      output: this.#whole === this.#written ? this.outputs : (this.outputs?.slice(0, this.#whole) ?? null),
     }
   }
 }

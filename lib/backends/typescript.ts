@@ -100,7 +100,7 @@ class TypescriptEngine implements Engine {
   }
 
   run(slice: Slice<Bound>): Report {
-    this.#stop.set(false)
+    this.#stop.clear()
     const local = { ...slice, follows: false, data: (slice.data as BoundHere).table }
     // A program that only looks must not see half an update of an engine that trains the same parameters; one with a
     // step list of its own takes the gate there.
@@ -109,7 +109,7 @@ class TypescriptEngine implements Engine {
   }
 
   runAsync(slice: Slice<Bound>): Promise<Report> {
-    if (!slice.follows) this.#stop.set(false)
+    if (!slice.follows) this.#stop.clear()
     return this.#lane.run({ ...slice, data: (slice.data as BoundHere).table })
   }
 
@@ -126,10 +126,13 @@ class TypescriptEngine implements Engine {
   }
 
   stop(): void {
-    this.#stop.set(true)
+    this.#stop.afterStep()
   }
 
   close(): void {
+    this.#stop.now()
+    // Whoever is in the middle of an update ends it first, and none begins after.
+    this.#gate.reading(() => {})
     this.#lane.close()
   }
 

@@ -109,7 +109,7 @@ export class Lane {
     return this.#thread.ask({ engine: this.#engine, slice }, this.#setup)
   }
 
-  /** To be called with no slice under way. */
+  /** A slice under way is still answered. */
   close(): void {
     for (const thread of threads) thread.forget(this.#engine)
     this.#thread = null

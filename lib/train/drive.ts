@@ -18,27 +18,37 @@ const MOST_MS = 1
 /** Carries out the orders of a training on the engine's own thread; `tell` after every report. */
 export async function drive<T>(loop: Loop<T>, engine: Engine, tell: () => void): Promise<T> {
   const flight: Promise<Report>[] = []
+  const engines = new Set([engine])
   let since = performance.now()
-  let next = loop.next()
-  while (!next.done) {
-    const order = next.value
-    let report: Report | undefined
-    if ('submit' in order) {
-      const promise = (order.on ?? engine).runAsync(order.submit)
-      promise.catch(() => {}) // it is told to who collects it
-      flight.push(promise)
-    } else if ('wait' in order) await order.wait
-    else if ('collect' in order) report = await flight.shift()
-    // Before the loop goes on, and not before what it has decided is done: who stops it in between is heard.
-    if (performance.now() - since > MOST_MS) {
-      await turn()
-      since = performance.now()
+  try {
+    let next = loop.next()
+    while (!next.done) {
+      const order = next.value
+      let report: Report | undefined
+      if ('submit' in order) {
+        const { submit, on = engine } = order
+        engines.add(on)
+        const promise = on.runAsync(submit)
+        promise.catch(() => {}) // it is told to who collects it
+        flight.push(promise)
+      } else if ('wait' in order) await order.wait
+      else if ('collect' in order) report = await flight.shift()
+      // Before the loop goes on, and not before what it has decided is done: who stops it in between is heard.
+      if (performance.now() - since > MOST_MS) {
+        await turn()
+        since = performance.now()
+      }
+      next = loop.next(report)
+      if (report) tell()
     }
-    next = loop.next(report)
-    if (report) tell()
+    tell()
+    return next.value
+  } catch (error) {
+    // Nothing goes on behind an error.
+    for (const one of engines) one.stop()
+    await Promise.allSettled(flight)
+    throw error
   }
-  tell()
-  return next.value
 }
 
 /** Carries them out on this thread; nothing is submitted ahead here. */

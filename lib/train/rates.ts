@@ -12,6 +12,8 @@ export class Rates {
   readonly #clockAt: (step: number) => Clock
   /** Set by a callback; the schedule is over then. */
   #set: number | null = null
+  /** Where the schedule threw, and what. */
+  #fault: { readonly step: number; readonly error: unknown } | null = null
 
   /** `recorded`: epochs of this run that are over already. */
   constructor(
@@ -46,9 +48,24 @@ export class Rates {
     return this.#set ?? this.#pacer.rate(this.#clockAt(step))
   }
 
-  /** Of steps `from`, `from + 1`, … */
-  of(from: number, steps: number): Float64Array {
-    return Float64Array.from({ length: steps }, (_, i) => this.at(from + i))
+  /**
+   * Of steps `from`, `from + 1`, …, up to where the schedule throws: rates are asked for ahead, and the steps before an
+   * error are still to be made. @throws that error, where it is of step `from` and `isNext`
+   */
+  of(from: number, steps: number, isNext: boolean): Float64Array {
+    const rates = new Float64Array(steps)
+    for (let i = 0; i < steps; i++) {
+      const step = from + i
+      try {
+        if (this.#fault?.step === step && this.#set === null) throw this.#fault.error
+        rates[i] = this.at(step)
+      } catch (error) {
+        if (i === 0 && isNext) throw error
+        this.#fault = { step, error }
+        return rates.slice(0, i)
+      }
+    }
+    return rates
   }
 
   /** What a callback has set; null while the schedule rules. */

@@ -112,15 +112,17 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       const most = Math.min(until, isAlone ? planned + 1 : next) - planned
       const steps = Math.min(pace.steps, most)
       if (steps <= 0) break
-      const slice = yield* sliceOf(job, planned, stepsPerEpoch, rates.of(planned, steps), inFlight > 0)
+      const paces = rates.of(planned, steps, inFlight === 0)
+      if (paces.length === 0) break
+      const slice = yield* sliceOf(job, planned, stepsPerEpoch, paces, inFlight > 0)
       if (orders.stop) break
       if (isAlone) {
         watched = planned
         for (const watch of watchesAt(job, watched)) yield* watch.before?.(watched, slice) ?? []
       }
       yield { submit: slice }
-      paced.push(slice.learningRate)
-      planned += steps
+      paced.push(paces)
+      planned += paces.length
     }
     if (inFlight === 0) continue
     const report = (yield { collect: true }) as Report
