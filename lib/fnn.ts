@@ -63,7 +63,7 @@ import { type LayerParameters, readParameters, writeParameters } from './weights
 /** A training under way: what stops it. */
 interface Training {
   readonly orders: Orders
-  readonly engine: Engine
+  readonly engines: readonly Engine[]
 }
 
 /**
@@ -114,48 +114,52 @@ export class FNN<L extends Label = Label, T extends Task = TaskOf<L>, O extends 
 
   /** As `fit`, on this thread. @throws what the Run of `fit` rejects with */
   fitSync(x: Inputs, y: Targets, options: FitOptions<Inputs, Targets> = {}): History {
-    const orders: Orders = { stop: false }
+    const orders: Orders = { stop: false, abort: false }
     const recorder = new Recorder(this.seed)
     const settings = readFitOptions(options)
     if (settings.signal?.aborted) throw aborted(settings.signal, recorder)
     this.#refuseBusy('fitSync')
     const prepared = prepare(this.#state, 'fitSync', x, y, settings, recorder)
-    this.#training = { orders, engine: prepared.engine }
-    const stop = (): void => {
-      orders.stop = true
+    this.#training = { orders, engines: [] }
+    const abort = (): void => {
+      orders.stop = orders.abort = true
     }
-    settings.signal?.addEventListener('abort', stop) // nobody but a callback can, here
+    settings.signal?.addEventListener('abort', abort) // nobody but a callback can, here
     try {
       const outcome = driveHere(trainingOf(prepared, orders), prepared.engine)
       return conclude(this.#state, prepared, outcome)
     } finally {
-      settings.signal?.removeEventListener('abort', stop)
+      settings.signal?.removeEventListener('abort', abort)
       this.#training = null
       release(this.#state, prepared)
     }
   }
 
   #fitAsync(call: FitCall, x: Inputs, y: Targets, options: FitOptions<Inputs, Targets>): Run {
-    const orders: Orders = { stop: false }
+    const orders: Orders = { stop: false, abort: false }
     const recorder = new Recorder(this.seed)
-    const stop = (): void => {
+    const end = (isAborted: boolean): void => {
       orders.stop = true
-      this.#training?.orders === orders && this.#training.engine.stop()
+      orders.abort ||= isAborted
+      if (this.#training?.orders === orders) for (const engine of this.#training.engines) engine.stop(isAborted)
     }
+    const stop = (): void => end(false)
+    const abort = (): void => end(true)
     return new Run({ recorder, stop }, async (tell) => {
       const settings = readFitOptions(options)
       if (settings.signal?.aborted) throw aborted(settings.signal, recorder)
       this.#refuseBusy(call)
       const prepared = prepare(this.#state, call, x, y, settings, recorder)
-      this.#training = { orders, engine: prepared.engine }
-      settings.signal?.addEventListener('abort', stop)
+      const { engine, judge } = prepared
+      this.#training = { orders, engines: judge ? [engine, judge] : [engine] }
+      settings.signal?.addEventListener('abort', abort)
       try {
-        const outcome = await drive(trainingOf(prepared, orders), prepared.engine, tell)
+        const outcome = await drive(trainingOf(prepared, orders), engine, tell)
         await prepared.file?.settle()
         return conclude(this.#state, prepared, outcome)
       } finally {
         await prepared.file?.settle()
-        settings.signal?.removeEventListener('abort', stop)
+        settings.signal?.removeEventListener('abort', abort)
         this.#training = null
         release(this.#state, prepared)
       }

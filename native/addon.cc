@@ -250,6 +250,7 @@ class EngineObject {
   napi_value start(const Call& call);
   // (x, rows, scale) → Float32Array
   napi_value predict(const Call& call);
+  // (whether in the middle of a step)
   napi_value stop(const Call& call);
   napi_value close(const Call& call);
 
@@ -413,8 +414,10 @@ napi_value EngineObject::predict(const Call& call) {
   return output == nullptr || engine_->predict(source, entries) ? output : newNull(call.env);
 }
 
-napi_value EngineObject::stop(const Call&) {
-  if (engine_ != nullptr) engine_->stop(Stop::afterStep);
+napi_value EngineObject::stop(const Call& call) {
+  bool isNow = false;
+  if (napi_get_value_bool(call.env, call[0], &isNow) != napi_ok) return fail(call.env, "not whether to stop now");
+  if (engine_ != nullptr) engine_->stop(isNow ? Stop::now : Stop::afterStep);
   return nullptr;
 }
 

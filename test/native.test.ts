@@ -289,6 +289,7 @@ t.test('misuse is an error, never a crash', { skip }, async (t) => {
     run: [(...args) => engine.run(...args), slice],
     start: [(...args) => engine.start(...args), [...slice, 4e9, false]],
     predict: [(...args) => engine.predict(...args), [new Float32Array(30), 10, 1]],
+    stop: [(...args) => engine.stop(...args), [true]],
   }
   let refused = 0
   for (const [name, [call, good]] of Object.entries(calls)) {

@@ -207,6 +207,54 @@ t.test('after an abort no batch is begun', (t) =>
   }),
 )
 
+t.test('an abort does not wait for a validation, which is made when the run goes on', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    // Ten rows train, in next to no time, and 300,000 are looked at: that is where an abort finds the run.
+    const rows = 300_000
+    const columns = 2
+    const many = { data: Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i)), rows, columns }
+    const validation = { x: many, y: Float32Array.from({ length: rows }, (_, i) => i % 2) }
+    const some = [x.slice(0, 10), y.slice(0, 10)] as const
+    for (const more of [{ batchSize: 5 }, { ema: true }]) {
+      const name = Object.keys(more)[0]
+      const checkpoint = join(t.testdir(), `${name}.safetensors`)
+      const fit: FitOptions = { epochs: 3, validation, ...more }
+      const [net, whole, again] = [0, 1, 2].map(() => makeNet(options))
+      const controller = new AbortController()
+      const last = name === 'ema' ? 2 : 4
+      const callbacks = {
+        onBatchEnd({ step }: Moment) {
+          if (step === last) setTimeout(() => controller.abort(), 1)
+        },
+      }
+      const run = net.fit(...some, { ...fit, checkpoint, callbacks, signal: controller.signal })
+      const error = await errorOf(run)
+      t.equal(error.code, 'ERR_ABORTED')
+      const { loss, valLoss, steps } = error.history as History
+      t.strictSame([loss.length, steps], [2, last], 'the second epoch was trained')
+      t.ok(loss.every(Number.isFinite))
+      t.strictSame(Array.from(valLoss as Float64Array, Number.isFinite), [true, false], 'and not validated')
+      const resumed = await again.fit(...some, { ...fit, resume: checkpoint })
+      t.ok(sameBits(seriesOf(resumed), seriesOf(await whole.fit(...some, fit))), `${name}: as if nothing had been`)
+      t.ok(sameBits(weightsOf(again), weightsOf(whole)))
+    }
+  }),
+)
+
+t.test('a run that is asked to stop ends with the validation of the epoch that it has trained', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    const validation = { x, y }
+    for (let wait = 0; wait < 30; wait++) {
+      const run = makeNet(options).fit(x, y, { ...ENDLESS, batchSize: 'full', validation })
+      for await (const _ of run) break
+      for (let turn = 0; turn < wait; turn++) await new Promise(setImmediate)
+      run.stop()
+      const { valLoss, metrics } = await run
+      t.ok(valLoss?.every(Number.isFinite) && metrics.valAccuracy.every(Number.isFinite), `after ${wait} turns`)
+    }
+  }),
+)
+
 // ---------------------------------------------------------------------------------------------------- reading in mid-run
 
 t.test('who reads in the middle of a run sees whole steps', (t) =>

@@ -45,8 +45,8 @@ export interface Engine {
    * value of x is not finite in the plan's type: entries are the one thing that nobody need have checked.
    */
   predict(x: Floats | Uint8Array, rows: number, scale: number): Floats | null
-  /** Asks the running slice to end after its current step; those that follow it are not begun. */
-  stop(): void
+  /** Asks the running slice to end after its current step; or `now`, in the middle of it. Those that follow are not begun. */
+  stop(isNow?: boolean): void
   /** Frees what the engine holds. Waits for a running slice to stop. */
   close(): void
 }

@@ -70,7 +70,7 @@ interface AddonEngine {
   run(...slice: SliceArguments): Report
   start(...slice: [...SliceArguments, id: number, follows: boolean]): void
   predict(x: Floats | Uint8Array, rows: number, scale: number): Float32Array | null
-  stop(): void
+  stop(isNow: boolean): void
   close(): void
 }
 
@@ -258,8 +258,8 @@ class NativeEngine implements Engine {
     return this.#engine.predict(x, rows, scale)
   }
 
-  stop(): void {
-    this.#engine.stop()
+  stop(isNow = false): void {
+    this.#engine.stop(isNow)
   }
 
   close(): void {

@@ -125,8 +125,9 @@ class TypescriptEngine implements Engine {
     return report.output as Floats
   }
 
-  stop(): void {
-    this.#stop.afterStep()
+  stop(isNow = false): void {
+    if (isNow) this.#stop.now()
+    else this.#stop.afterStep()
   }
 
   close(): void {

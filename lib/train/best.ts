@@ -101,7 +101,7 @@ export class Best {
   /** −1 where less is better. */
   readonly #sign: number
   /** A full batch's loss belongs to the weights before its update; any other value to those after it. */
-  readonly #isOfStart: boolean
+  readonly isOfStart: boolean
   readonly #keepsWeights: boolean
   readonly #weights: Weights
   #before: Floats | null = null
@@ -121,7 +121,7 @@ export class Best {
     this.#settings = settings
     this.#monitor = monitorOf(settings) ?? 'loss'
     this.#sign = signOf(this.#monitor, settings.metrics)
-    this.#isOfStart = this.#monitor === 'loss' && isFullBatch
+    this.isOfStart = this.#monitor === 'loss' && isFullBatch
     this.#keepsWeights = settings.keep === 'best' || settings.earlyStopping?.restoreBest === true
     this.#weights = weights
     this.kept = kept
@@ -133,7 +133,7 @@ export class Best {
   }
 
   beginEpoch(): void {
-    if (this.#isOfStart && this.#keepsWeights) this.#before = this.#weights.read()
+    if (this.isOfStart && this.#keepsWeights) this.#before = this.#weights.read()
   }
 
   endEpoch(epoch: Epoch): void {

@@ -84,7 +84,10 @@ export interface Validation {
 
 /** Given from outside while a training runs. */
 export interface Orders {
+  /** The run is to end after the step that is under way. */
   stop: boolean
+  /** And an epoch that has ended is not validated any more. */
+  abort: boolean
 }
 
 export interface Outcome {

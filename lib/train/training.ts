@@ -9,7 +9,7 @@ import type { Report } from '../plan/plan'
 import { Best, monitorOf } from './best'
 import { type Callback, listens, type Moment, type MomentName, momentOf, told } from './callbacks'
 import { type Snapshot, Timetable } from './checkpoint'
-import { type Epoch, EpochSum, type Recorder } from './history'
+import { type Epoch, EpochSum, type Recorder, type Seen } from './history'
 import type { Job, Loop, Orders, Outcome, Validation, Watch } from './job'
 import type { FitSettings } from './options'
 import { display } from './progress'
@@ -82,7 +82,26 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     seconds: recorder.seconds,
   })
 
+  /** Whether an epoch is not validated any more. Of a best one that is known by its beginning nothing would remain. */
+  const isCut = (): boolean => orders.abort && !best?.isOfStart
+
+  /** Ends the epoch all of whose steps are made. False where the run was aborted first: it stays open, to be gone on from. */
+  function* close(rate: number): Loop<boolean> {
+    const seen = validation && (yield* validate(validation, isCut))
+    if (seen === null && validation) return false
+    recorder.end(sum, rate, seen ?? undefined)
+    if (!isTold) return true
+    const last = recorder.last as Epoch
+    best?.endEpoch(last)
+    recorder.best = best?.epoch ?? null
+    rates.hear(last)
+    display(last, settings, settings.epochs)
+    yield* tell(callbacks, 'onEpochEnd', moment)
+    return true
+  }
+
   yield* tell(callbacks, 'onTrainBegin', moment)
+  if (sum.isFull) yield* close(learningRate)
   let outcome: Outcome | null = null
   while (outcome === null) {
     // What was submitted before the order came has been or is being trained: it counts, so it is collected first.
@@ -143,14 +162,8 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     if (isBatchWatched && report.steps > 0) yield* tell(callbacks, 'onBatchEnd', moment)
     for (; sum.isFull; at = sum.add(report, at)) {
       const isRefused = report.stopped === 'nonFinite' && at === report.loss.length
-      recorder.end(sum, taken[at - 1], validation && !isRefused ? yield* validate(validation) : undefined)
-      if (isRefused || !isTold) continue
-      const last = recorder.last as Epoch
-      best?.endEpoch(last)
-      recorder.best = best?.epoch ?? null
-      rates.hear(last)
-      display(last, settings, settings.epochs)
-      yield* tell(callbacks, 'onEpochEnd', moment)
+      if (isRefused) recorder.end(sum, taken[at - 1])
+      else if (!(yield* close(taken[at - 1]))) break
     }
     job.line?.update(recorder, loss, learningRate)
     if (report.stopped === 'nonFinite')
@@ -163,7 +176,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   // The state from which the run can go on: before the best weights are restored, and never that of a divergence.
   if (keeper && outcome.status !== 'diverged' && !keeper.has(recorder.steps)) keeper.write(snapshot())
   if (!sum.isEmpty) recorder.end(sum, learningRate)
-  for (const watch of job.watches) yield* watch.end?.() ?? []
+  if (!orders.abort) for (const watch of job.watches) yield* watch.end?.() ?? []
   job.finish()
   best?.restore()
   yield* tell(callbacks, 'onTrainEnd', moment)
@@ -178,15 +191,25 @@ function* tell(callbacks: readonly Callback[], name: MomentName, moment: Moment)
   for (const promise of told(callbacks, name, moment)) yield { wait: promise }
 }
 
-function* validate({ data, on, begin, metrics }: Validation): Loop<Pick<Epoch, 'valLoss' | 'valMetrics'>> {
-  begin?.()
-  yield { submit: evaluation(data), ...(on && { on }) }
-  const report = (yield { collect: true }) as Report
-  return { valLoss: report.loss[0], valMetrics: metrics(report) }
+/** Null where it was cut. */
+function* validate({ data, on, begin, metrics }: Validation, isCut: () => boolean): Loop<Seen | null> {
+  while (!isCut()) {
+    begin?.()
+    yield { submit: evaluation(data), ...(on && { on }) }
+    const report = (yield { collect: true }) as Report
+    // An order to stop that came before it began has ended it: that was meant for the training.
+    if (report.stopped === null) return { valLoss: report.loss[0], valMetrics: metrics(report) }
+  }
+  return null
 }
 
 /** How a run that has come to rest ends here, if it does. */
-function ended({ count, steps }: Recorder, settings: FitSettings, best: Best | null, orders: Orders): Outcome | null {
+function ended(
+  { count, steps }: Recorder,
+  settings: FitSettings,
+  best: Best | null,
+  orders: Pick<Orders, 'stop'>,
+): Outcome | null {
   if (count >= settings.epochs) return { status: 'completed', reason: `All ${settings.epochs} epochs were trained.` }
   const verdict = best?.verdict ?? null
   if (verdict !== null) return { status: 'stopped', reason: verdict }
