@@ -7,6 +7,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
+import { runInNewContext } from 'node:vm'
 import {
   adam,
   constant,
@@ -169,16 +170,24 @@ t.test('a signal aborts a run before it begins, in the middle, and not when it i
     t.equal(early.cause, reason)
     t.throws(() => fresh.weights(), { code: 'ERR_STATE' }, 'nothing was built')
 
-    const net = makeNet(options)
+    const net = makeNet(options, { hidden: [64, 64] })
     const controller = new AbortController()
-    const run = net.fit(x, y, { ...ENDLESS, signal: controller.signal })
-    for await (const _ of run) break
+    // Rates are asked for when steps are submitted; so far ahead of what is known to be made, not all has been.
+    let submitted = 0
+    const learningRate = (step: number): number => {
+      submitted = step + 1
+      return 0.001
+    }
+    const run = net.fit(x, y, { ...ENDLESS, learningRate, signal: controller.signal })
+    for await (const { epoch } of run) if (submitted - 10 * epoch > 2000) break
+    const most = submitted
     controller.abort(reason)
     const error = await errorOf(run)
     t.equal(error.code, 'ERR_ABORTED')
     t.equal(error.cause, reason)
     const history = error.history as History
-    t.ok(history.loss.length > 0 && history.loss.length < 5_000_000)
+    t.ok(history.steps > 0 && history.steps < most, `${history.steps} steps of ${most} submitted`)
+    t.equal(submitted, most, 'and nothing is submitted after it')
     t.equal((await errorOf(epochsOf(run))).code, 'ERR_ABORTED', 'whoever iterates is told too')
     t.ok(weightsOf(net).every(Number.isFinite))
 
@@ -668,6 +677,57 @@ t.test('a callback that throws ends the run with its error; the model is idle, a
     const again = [net, other].map((model) => model.fitSync(x, y, { epochs: 2, batchSize: 10 }))
     t.ok(sameBits(seriesOf(again[0]), seriesOf(again[1])), 'and no order of rows is used twice')
     t.equal(again[0].start?.seed, null, 'no seed drew those weights')
+  }),
+)
+
+/** Settles like a promise, and is none of this realm. */
+const LATER: { readonly [name: string]: (then: () => void) => PromiseLike<void> } = {
+  'a promise': (then) => new Promise<void>((resolve) => setTimeout(resolve, 20)).then(then),
+  'a promise of another realm': (then) =>
+    runInNewContext('new Promise((resolve) => setTimeout(resolve, 20)).then(() => then())', { then, setTimeout }),
+  'a thenable': (then) => ({
+    // biome-ignore lint/suspicious/noThenProperty: that is what it is for
+    then: (resolve) => void setTimeout(() => resolve?.(void then() as never), 20) as never,
+  }),
+}
+
+t.test('training waits for what a callback does later', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    for (const [name, later] of Object.entries(LATER)) {
+      // w² at w = 2: each step multiplies w by 1 − 2r.
+      const net = parabola(options)
+      const callbacks = {
+        onEpochBegin: (moment: Moment) =>
+          later(() => {
+            if (moment.epoch === 1) moment.learningRate = 0
+          }),
+        onEpochEnd: (moment: Moment) =>
+          later(() => {
+            if (moment.epoch < 3) moment.setWeights([{ weights: [[4 + moment.epoch]] }])
+          }),
+      }
+      const { loss } = await net.fit([1], [0], { epochs: 4, learningRate: 0.25, callbacks })
+      t.strictSame([...loss], [4, 25, 36, 36], name)
+      t.throws(() => parabola(options).fitSync([1], [0], { callbacks }), { code: 'ERR_OPTION', message: /use fit\.$/ })
+    }
+  }),
+)
+
+t.test('a callback that fails later ends the run with its error', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    for (const name of ['onTrainBegin', 'onEpochBegin', 'onBatchEnd', 'onEpochEnd', 'onTrainEnd'] as const) {
+      const thrown = new Error('enough')
+      const callbacks = {
+        async [name]() {
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          throw thrown
+        },
+      }
+      const net = parabola(options)
+      t.equal(await net.fit([1], [0], { epochs: 2, learningRate: 0.25, callbacks }).catch((error) => error), thrown)
+      const steps = { onTrainBegin: 0, onEpochBegin: 0, onBatchEnd: 1, onEpochEnd: 1, onTrainEnd: 2 }[name]
+      t.strictSame(weightsOf(net), [2 * 0.5 ** steps], `${name}: as it was then`)
+    }
   }),
 )
 

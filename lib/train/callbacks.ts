@@ -31,7 +31,7 @@ export interface Moment {
   stop(): void
 }
 
-type Listener = (moment: Moment) => void | Promise<void>
+type Listener = (moment: Moment) => void | PromiseLike<void>
 
 /** Any of the five moments; `this` is the callback itself. */
 export interface Callback {
@@ -110,12 +110,17 @@ export function momentOf(epochs: number, recorder: Recorder, live: Live): Moment
   }
 }
 
-/** Promises of those who listen, one after the other. */
-export function* told(callbacks: readonly Callback[], name: MomentName, moment: Moment): Generator<Promise<void>> {
+/** Promises of those who listen, one after the other; whatever `await` would wait for is one. */
+export function* told(callbacks: readonly Callback[], name: MomentName, moment: Moment): Generator<PromiseLike<void>> {
   for (const callback of callbacks) {
-    const promise = callback[name]?.(moment)
-    if (promise instanceof Promise) yield promise
+    const result: unknown = callback[name]?.(moment)
+    if (isThenable(result)) yield result
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<void> {
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
+  return isObject && typeof (value as { then?: unknown }).then === 'function'
 }
 
 /** For `fitSync`, which can wait for nobody. */

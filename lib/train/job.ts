@@ -105,6 +105,6 @@ export interface Outcome {
 export type Order =
   | { readonly submit: Slice<Bound>; readonly on?: Engine }
   | { readonly collect: true }
-  | { readonly wait: Promise<void> }
+  | { readonly wait: PromiseLike<void> }
   | { readonly pause: true }
 export type Loop<T> = Generator<Order, T, Report | undefined>
