@@ -171,9 +171,10 @@ export class EpochSum {
 /** What of an epoch the steps do not tell. */
 export type Seen = Pick<Epoch, 'valLoss' | 'valMetrics'>
 
-/** The numbers that every epoch has. */
+/** The numbers that every epoch has, in the order in which they are kept. */
 const COLUMNS = ['loss', 'penalty', 'gradientNorm', 'learningRate'] as const
 type Numbers = Pick<Epoch, (typeof COLUMNS)[number]>
+const BLOCK = 1024
 
 /**
  * Epochs in columns, and as objects only when somebody asks: a run of tiny steps makes a million a second, and the
@@ -181,26 +182,28 @@ type Numbers = Pick<Epoch, (typeof COLUMNS)[number]>
  */
 class Epochs {
   length = 0
-  #columns: readonly Float64Array[] = COLUMNS.map(() => new Float64Array(64))
+  /** BLOCK epochs each, column after column: growing copies nothing. */
+  readonly #blocks: Float64Array[] = []
   /** By index; empty without validation. */
   readonly #seen: Seen[] = []
   readonly #made: Epoch[] = []
 
   push({ loss, penalty, gradientNorm }: Omit<Numbers, 'learningRate'>, learningRate: number, seen?: Seen): void {
     const i = this.length++
-    if (i === this.#columns[0].length) this.#columns = this.#columns.map(twiceAsLong)
-    const [losses, penalties, norms, rates] = this.#columns
-    losses[i] = loss
-    penalties[i] = penalty
-    norms[i] = gradientNorm
-    rates[i] = learningRate
+    if (i % BLOCK === 0) this.#blocks.push(new Float64Array(BLOCK * COLUMNS.length))
+    const block = this.#blocks[this.#blocks.length - 1]
+    const at = i % BLOCK
+    block[at] = loss
+    block[at + BLOCK] = penalty
+    block[at + 2 * BLOCK] = gradientNorm
+    block[at + 3 * BLOCK] = learningRate
     if (seen?.valLoss !== undefined) this.#seen[i] = seen
   }
 
   at(i: number): Epoch {
-    const [loss, penalty, gradientNorm, learningRate] = this.#columns
-    const numbers = { loss: loss[i], penalty: penalty[i], gradientNorm: gradientNorm[i], learningRate: learningRate[i] }
-    return { epoch: i + 1, ...numbers, ...this.#seen[i] }
+    const block = this.#blocks[Math.floor(i / BLOCK)]
+    const [loss, penalty, gradientNorm, learningRate] = COLUMNS.map((_, column) => block[(i % BLOCK) + column * BLOCK])
+    return { epoch: i + 1, loss, penalty, gradientNorm, learningRate, ...this.#seen[i] }
   }
 
   /** All of them; one array, that grows. */
@@ -210,7 +213,13 @@ class Epochs {
   }
 
   column(name: keyof Numbers): Float64Array {
-    return this.#columns[COLUMNS.indexOf(name)].slice(0, this.length)
+    const values = new Float64Array(this.length)
+    const from = COLUMNS.indexOf(name) * BLOCK
+    for (const [i, block] of this.#blocks.entries()) {
+      const at = i * BLOCK
+      values.set(block.subarray(from, from + Math.min(BLOCK, this.length - at)), at)
+    }
+    return values
   }
 
   /** Of the validation rows, NaN where an epoch has none; null where no epoch has any. */
@@ -229,12 +238,6 @@ class Epochs {
   #series(of: (seen: Seen) => number | undefined): Float64Array {
     return Float64Array.from({ length: this.length }, (_, i) => (this.#seen[i] && of(this.#seen[i])) ?? Number.NaN)
   }
-}
-
-function twiceAsLong(values: Float64Array): Float64Array {
-  const longer = new Float64Array(2 * values.length)
-  longer.set(values)
-  return longer
 }
 
 /** What a recorder goes on from. */

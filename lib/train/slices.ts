@@ -10,15 +10,17 @@ import type { Job, Loop } from './job'
 const SLICE_MS = 50
 /** Work submitted ahead, about: how long the event loop may be held up without the training noticing. */
 const AHEAD_MS = 1000
+/** Slices, at most: those of the fastest steps are then some 60 ms. */
+const MOST_AHEAD = 128
 /**
  * Steps of a slice, at most. What the main thread has to do for one (a rate, an entry in the report, an epoch at most)
- * takes about a microsecond, so that it is never busy for much longer than 1 ms, however fast the steps are.
+ * takes a microsecond at most, so that it is never busy for much longer than 1 ms, however fast the steps are.
  */
-const MOST_STEPS = 2048
+const MOST_STEPS = 1024
 /** Row numbers of a slice, 4 bytes each. */
 const MOST_ROWS = 1 << 17
-/** Rows that are shuffled in one go, in about 1 ms. */
-const SHUFFLED_ROWS = 1 << 15
+/** Rows that are shuffled in one go, in half a millisecond or so. */
+const SHUFFLED_ROWS = 1 << 14
 
 /** Steps of a slice, at most, where each takes so many rows in an order that is drawn. */
 export function mostSteps(batch: number, isShuffled: boolean): number {
@@ -41,7 +43,7 @@ export class Pace {
     if (steps === 0) return
     const inTime = Math.round((SLICE_MS * steps) / Math.max(milliseconds, 0.01))
     this.steps = Math.max(1, Math.min(inTime, this.steps * 4, this.most))
-    this.depth = Math.max(2, Math.min(64, Math.ceil((AHEAD_MS * steps) / (milliseconds * this.steps))))
+    this.depth = Math.max(2, Math.min(MOST_AHEAD, Math.ceil((AHEAD_MS * steps) / (milliseconds * this.steps))))
   }
 }
 

@@ -90,7 +90,6 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     const seen = validation && (yield* validate(validation, isCut))
     if (seen === null && validation) return false
     recorder.end(sum, rate, seen ?? undefined)
-    if (!isTold) return true
     const last = recorder.last as Epoch
     best?.endEpoch(last)
     recorder.best = best?.epoch ?? null
@@ -162,7 +161,7 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     if (isBatchWatched && report.steps > 0) yield* tell(callbacks, 'onBatchEnd', moment)
     for (; sum.isFull; at = sum.add(report, at)) {
       const isRefused = report.stopped === 'nonFinite' && at === report.loss.length
-      if (isRefused) recorder.end(sum, taken[at - 1])
+      if (isRefused || !isTold) recorder.end(sum, taken[at - 1])
       else if (!(yield* close(taken[at - 1]))) break
     }
     job.line?.update(recorder, loss, learningRate)
