@@ -250,6 +250,32 @@ t.test('an abort does not wait for a validation, which is made when the run goes
   }),
 )
 
+t.test('wherever an abort finds a run that validates, it can go on', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    const fit: FitOptions = { epochs: 1000, batchSize: 40, validation: 0.2 }
+    const whole = makeNet(options)
+    const series = seriesOf(await whole.fit(x, y, fit))
+    for (let wait = 0; wait < 12; wait++) {
+      const checkpoint = join(t.testdir(), `${wait}.safetensors`)
+      const controller = new AbortController()
+      const { signal } = controller
+      const run = makeNet(options).fit(x, y, { ...fit, signal, checkpoint: { path: checkpoint, everyEpochs: 1e6 } })
+      for await (const { epoch } of run) if (epoch > 20 * wait) break
+      for (let turn = 0; turn < wait; turn++) await new Promise(setImmediate)
+      controller.abort()
+      const { history } = await errorOf(run)
+      const { valLoss, steps } = history as History
+      t.ok(
+        valLoss?.subarray(0, -1).every(Number.isFinite),
+        `${steps} steps: but for the last, every epoch is validated`,
+      )
+      const again = makeNet(options)
+      t.ok(sameBits(seriesOf(await again.fit(x, y, { ...fit, resume: checkpoint })), series), 'the same history')
+      t.ok(sameBits(weightsOf(again), weightsOf(whole)), 'and weights')
+    }
+  }),
+)
+
 t.test('a run that is asked to stop ends with the validation of the epoch that it has trained', (t) =>
   onEachBackend(t, async (t, { options }) => {
     const validation = { x, y }
@@ -312,6 +338,24 @@ t.test('the event loop turns while a run goes on, and several runs go on at once
     )
     endless.stop()
     await endless
+  }),
+)
+
+t.test('training goes on while the event loop is held up, also where epochs are validated', (t) =>
+  onEachBackend(t, async (t, { options }) => {
+    for (const more of [{}, { validation: 0.2 }]) {
+      const run = makeNet(options).fit(x, y, { ...ENDLESS, ...more })
+      let last = 0
+      for await (const { epoch } of run) {
+        last = epoch
+        if (epoch === 100) break
+      }
+      const until = performance.now() + 200
+      while (performance.now() < until);
+      run.stop()
+      const { epochs } = await run
+      t.ok(epochs > last + 5, `${epochs - last} epochs meanwhile`)
+    }
   }),
 )
 

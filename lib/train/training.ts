@@ -2,9 +2,12 @@
  * The loop of training, free of threads: a generator that yields orders to whoever carries them out (this thread or
  * another). What it records does not depend on how epochs are cut into slices.
  *
- * Where somebody looks at the run after each epoch or step, a slice ends there and is waited for. Where nobody does,
- * slices are cut by time, and some are always submitted ahead, so that training never waits for the event loop.
+ * Where what comes next is decided after each epoch or step (by a callback, the best epoch, a plateau, an average that is
+ * validated), a slice ends there and is waited for. Where nothing is, slices are cut by time, validations among them, and
+ * some are always submitted ahead, so that training never waits for the event loop.
  */
+import { METRICS, type MetricName } from '../metrics'
+import { optimizerRow } from '../optimizers'
 import type { Report } from '../plan/plan'
 import { Best, monitorOf } from './best'
 import { type Callback, listens, type Moment, type MomentName, momentOf, told } from './callbacks'
@@ -35,6 +38,18 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
     listens(callbacks, 'onEpochEnd')
   const isWatched = isBatchWatched || isEpochWatched
   const isTold = isEpochWatched || settings.dispLoss > 0
+  // Where nobody decides by it, an epoch's validation is queued behind its steps, and the next epoch behind that.
+  const isFree =
+    job.isAsync &&
+    validation !== null &&
+    !validation.on &&
+    best === null &&
+    !rates.isWaiting &&
+    !isBatchWatched &&
+    !listens(callbacks, 'onEpochBegin') &&
+    !listens(callbacks, 'onEpochEnd') &&
+    !optimizerRow(settings.optimizer).isSearch &&
+    settings.metrics.every((metric) => METRICS.get(metric.name as MetricName) === metric) // another's may throw
 
   const sum = new EpochSum(data.rows, job.batch, resumed?.open)
   const pace = new Pace(stepsPerEpoch, isBatchWatched ? 1 : mostSteps(job.batch, isShuffled(job)))
@@ -42,8 +57,8 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   recorder.best = best?.epoch ?? null
   let planned = recorder.steps
   let inFlight = 0
-  /** Those of the slices in flight, and of the last step collected. */
-  const paced: Float64Array[] = []
+  /** Those of the slices in flight, null for a validation; and of the last step collected. */
+  const paced: (Float64Array | null)[] = []
   let learningRate = planned > 0 ? rates.at(planned - 1) : Number.NaN
   let watched: number | null = null
   const reach = Math.min(...job.watches.map((watch) => watch.reach ?? Number.POSITIVE_INFINITY))
@@ -89,22 +104,27 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
   function* close(rate: number): Loop<boolean> {
     const seen = validation && (yield* validate(validation, isCut))
     if (seen === null && validation) return false
-    recorder.end(sum, rate, seen ?? undefined)
+    yield* conclude(rate, seen ?? undefined)
+    return true
+  }
+
+  function* conclude(rate: number, seen?: Seen): Loop<void> {
+    recorder.end(sum, rate, seen)
     const last = recorder.last as Epoch
     best?.endEpoch(last)
     recorder.best = best?.epoch ?? null
     rates.hear(last)
     display(last, settings, settings.epochs)
     yield* tell(callbacks, 'onEpochEnd', moment)
-    return true
   }
 
   yield* tell(callbacks, 'onTrainBegin', moment)
-  if (sum.isFull) yield* close(learningRate)
   let outcome: Outcome | null = null
   while (outcome === null) {
     // What was submitted before the order came has been or is being trained: it counts, so it is collected first.
     if (inFlight === 0) {
+      // Of an epoch whose validation an order has ended, here or in the run that is gone on with.
+      if (sum.isFull) yield* close(learningRate)
       outcome = ended(recorder, settings, best, orders)
       if (outcome !== null) break
       if (timetable?.isDue(recorder.steps)) {
@@ -118,14 +138,15 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       yield* tell(callbacks, 'onEpochBegin', moment)
     }
     const depth = isBatchWatched || !job.isAsync ? 1 : pace.depth
-    // Where somebody looks at the end of an epoch, nothing is submitted beyond it.
-    const end = isWatched ? (Math.floor(recorder.steps / stepsPerEpoch) + 1) * stepsPerEpoch : total
     for (; inFlight < depth && planned < total && watched === null && !orders.stop; inFlight++) {
       const next = Math.min(...job.watches.map((watch) => watch.next(planned)))
       // A watched step begins when all before it is collected, and nothing is submitted behind it.
       if (next === planned && inFlight > 0) break
       if (timetable?.isDue(planned) && inFlight > 0) break
       const isAlone = next === planned
+      // Where somebody looks at the end of an epoch, nothing is submitted beyond it; nor in one slice with it, to validate.
+      const under = isFree ? planned : recorder.steps
+      const end = isWatched ? (Math.floor(under / stepsPerEpoch) + 1) * stepsPerEpoch : total
       const until = Math.min(end, total, recorder.steps + reach, timetable?.next ?? total)
       const most = Math.min(until, isAlone ? planned + 1 : next) - planned
       const steps = Math.min(pace.steps, most)
@@ -141,12 +162,20 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       yield { submit: slice }
       paced.push(paces)
       planned += paces.length
+      if (!isFree || isAlone || planned % stepsPerEpoch > 0) continue
+      yield { submit: { ...evaluation(validation.data), follows: true } }
+      paced.push(null)
+      inFlight++
     }
     if (inFlight === 0) continue
     const report = (yield { collect: true }) as Report
     inFlight--
+    const taken = paced.shift() as Float64Array | null
+    if (taken === null) {
+      if (report.stopped === null && validation) yield* conclude(learningRate, seenOf(validation, report))
+      continue
+    }
     pace.learn(report)
-    const taken = paced.shift() as Float64Array
     learningRate = taken[report.loss.length - 1] ?? learningRate
     const first = recorder.steps
     recorder.steps += report.steps
@@ -159,16 +188,21 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
 
     let at = sum.add(report, 0)
     if (isBatchWatched && report.steps > 0) yield* tell(callbacks, 'onBatchEnd', moment)
-    for (; sum.isFull; at = sum.add(report, at)) {
+    for (; at > 0 && sum.isFull; at = sum.add(report, at)) {
       const isRefused = report.stopped === 'nonFinite' && at === report.loss.length
       if (isRefused || !isTold) recorder.end(sum, taken[at - 1])
+      else if (paced[0] === null) break
       else if (!(yield* close(taken[at - 1]))) break
     }
     job.line?.update(recorder, loss, learningRate)
     if (report.stopped === 'nonFinite')
       outcome = { status: 'diverged', reason: divergence(job, recorder, report, stepsPerEpoch) }
     // An order that came in the middle of a slice has ended it.
-    else if (report.stopped === 'asked') outcome = ended(recorder, settings, best, { stop: true })
+    else if (report.stopped === 'asked') {
+      for (; inFlight > 0; inFlight--) yield { collect: true }
+      if (sum.isFull) yield* close(learningRate)
+      outcome = ended(recorder, settings, best, { stop: true })
+    }
   }
   // What was submitted ahead of an early end is not begun, but has still to be collected.
   for (; inFlight > 0; inFlight--) yield { collect: true }
@@ -191,15 +225,20 @@ function* tell(callbacks: readonly Callback[], name: MomentName, moment: Moment)
 }
 
 /** Null where it was cut. */
-function* validate({ data, on, begin, metrics }: Validation, isCut: () => boolean): Loop<Seen | null> {
+function* validate(validation: Validation, isCut: () => boolean): Loop<Seen | null> {
+  const { data, on, begin } = validation
   while (!isCut()) {
     begin?.()
     yield { submit: evaluation(data), ...(on && { on }) }
     const report = (yield { collect: true }) as Report
     // An order to stop that came before it began has ended it: that was meant for the training.
-    if (report.stopped === null) return { valLoss: report.loss[0], valMetrics: metrics(report) }
+    if (report.stopped === null) return seenOf(validation, report)
   }
   return null
+}
+
+function seenOf({ metrics }: Validation, report: Report): Seen {
+  return { valLoss: report.loss[0], valMetrics: metrics(report) }
 }
 
 /** How a run that has come to rest ends here, if it does. */
