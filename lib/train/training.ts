@@ -19,6 +19,9 @@ import { display } from './progress'
 import { Rates } from './rates'
 import { evaluation, isShuffled, mostSteps, Pace, sliceOf } from './slices'
 
+/** Slices ahead where epochs are validated, the validations among them. */
+const MOST_VALIDATED = 32
+
 export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Outcome> {
   const { settings, data, validation, keeper, resumed } = job
   const { callbacks } = settings
@@ -137,7 +140,9 @@ export function* training(job: Job, recorder: Recorder, orders: Orders): Loop<Ou
       best?.beginEpoch()
       yield* tell(callbacks, 'onEpochBegin', moment)
     }
-    const depth = isBatchWatched || !job.isAsync ? 1 : pace.depth
+    // Reports that have piled up are handed over in one go, so that of the small ones there must not be too many.
+    const ahead = isBatchWatched || !job.isAsync ? 1 : isFree ? MOST_VALIDATED : Number.POSITIVE_INFINITY
+    const depth = Math.min(pace.depth, ahead)
     for (; inFlight < depth && planned < total && watched === null && !orders.stop; inFlight++) {
       const next = Math.min(...job.watches.map((watch) => watch.next(planned)))
       // A watched step begins when all before it is collected, and nothing is submitted behind it.
