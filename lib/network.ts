@@ -157,6 +157,7 @@ export class Network {
       kept.clear(kept.plan.state)
       return kept
     }
+    drop() // two would be more than this training needs
     const programs: readonly ProgramName[] = update.accounts
       ? ['train', 'evaluate', 'objective']
       : ['train', 'evaluate']
