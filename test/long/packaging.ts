@@ -11,6 +11,9 @@ import path from 'node:path'
 import t from 'tap'
 import { which } from '../../scripts/tools'
 
+// Run by itself it has tap's half minute, which ends when the first copy of the repository is at work.
+t.setTimeout(20 * 60_000)
+
 const root = path.join(__dirname, '..', '..')
 const scratch = mkdtempSync(path.join(tmpdir(), 'downhill-packaging-'))
 t.teardown(() => rmSync(scratch, { recursive: true, force: true }))
