@@ -261,11 +261,11 @@ export function conclude(state: State, prepared: Prepared, { status, reason, isA
   const { optimizer, ema } = settings
   const steps = firstStep + recorder.steps
   const weights = averaged?.before ?? null
-  const carried = (): NonNullable<State['carried']> => {
+  state.carried = null
+  if (keepsState) {
     const epochs = remembered(job, recorder.epochs)
-    return { optimizer, ema, state: engine.read(engine.plan.state), weights, steps, since, epochs }
+    state.carried = { optimizer, ema, state: engine.read(engine.plan.state), weights, steps, since, epochs }
   }
-  state.carried = keepsState ? carried() : null
   if (settings.signal?.aborted && isAsked) throw aborted(settings.signal, recorder)
   const history = recorder.finish(status, reason)
   try {

@@ -1,8 +1,9 @@
 // A pool of threads for one engine: tiles in, nothing out.
 //
-// The caller cuts its work into tiles on a grid that depends on the problem only, never on the number of threads, and a
-// tile's result depends on the tile alone. So threads decide who computes, never what: the bits are the same for any
-// number of them. The pool knows no order of tiles, no nesting, and one caller at a time.
+// What is summed over tiles is cut on a grid that depends on the problem only, never on the number of threads; a
+// product, whose elements are each one sum within a tile, may be cut as suits the threads. So they decide who computes,
+// never what: the bits are the same for any number of them. The pool knows no order of tiles, no nesting, and one
+// caller at a time.
 //
 // Each worker begins with its own share of neighbouring tiles, the same in every step, so that what it wrote there last
 // time is still in its own cache; then it helps where tiles are left. Nobody waits for a thread that sleeps or that the
